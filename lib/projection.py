@@ -1,0 +1,191 @@
+"""The sparse projection between the hemispheres: where its synapses are, and what the batch rules make of them.
+
+A projection of n receiving on m sending neurons is one tensor with an entry a synapse: sparse (CSR) where few of the
+n x m places are taken, dense where many are. Every function here takes either.
+"""
+
+import math
+import warnings
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lib.cortex import tensor
+
+warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta", category=UserWarning)
+
+SPARSE = 0.15  # density below which the sampled product is faster than the dense one (benchmarks/align.py)
+
+
+def _csr(counts: np.ndarray, columns: np.ndarray, values: np.ndarray, n_columns: int, device: str) -> Tensor:
+    rows = np.concatenate([[0], np.cumsum(counts)])
+    parts = (torch.from_numpy(rows.astype(np.int32)), torch.from_numpy(columns.astype(np.int32)), tensor(values))
+    return torch.sparse_csr_tensor(*parts, (len(counts), n_columns), check_invariants=False).to(device)
+
+
+def distinct(rng: np.random.Generator, n: int, shape: tuple[int, int]) -> np.ndarray:
+    """Uniform subsets of range(n): (rows, k) sorted whole numbers, none twice in a row.
+
+    Repeats are redrawn until none is left. That treats all numbers alike, so every subset is equally likely.
+    """
+    n_rows, k = shape
+    if 2 * k > n:  # what is left out is the smaller subset
+        kept = np.ones((n_rows, n), bool)
+        np.put_along_axis(kept, distinct(rng, n, (n_rows, n - k)), False, axis=1)
+        return np.nonzero(kept)[1].reshape(n_rows, k)
+    columns = np.sort(rng.integers(n, size=shape, dtype=np.int32), axis=1)
+    unfinished = np.arange(n_rows)
+    while len(unfinished):
+        some = columns[unfinished]
+        repeat = some[:, 1:] == some[:, :-1]
+        some[:, 1:][repeat] = rng.integers(n, size=repeat.sum(), dtype=np.int32)
+        some.sort(axis=1)
+        columns[unfinished] = some
+        unfinished = unfinished[repeat.any(axis=1)]
+    return columns
+
+
+def bernoulli_places(rng: np.random.Generator, n_places: int, density: float) -> np.ndarray:
+    """The places (sorted, of n_places) that are taken, each with probability `density`: gaps are geometric."""
+    runs, last = [], -1
+    while last < n_places:
+        expected = (n_places - last) * density
+        gaps = rng.geometric(density, int(expected + 4 * math.sqrt(expected) + 8))
+        runs.append(last + np.cumsum(gaps))
+        last = runs[-1][-1]
+    places = np.concatenate(runs)
+    return places[places < n_places]
+
+
+def draw_synapses(
+    rng: np.random.Generator,
+    n_receiving: int,
+    n_sending: int,
+    *,
+    density: float | None = None,
+    fan_in: int | None = None,
+    device: str = "cpu",
+) -> Tensor:
+    """A mask (n_receiving, n_sending) whose entries are uniform draws: the synapses at density p are those below p.
+
+    One draw a synapse serves all densities up to `density`. With `fan_in`, exactly that many entries a row are 0 and,
+    in the dense form, the others 1.
+    """
+    if (density if fan_in is None else fan_in / n_sending) > SPARSE:
+        if fan_in is None:
+            return tensor(rng.random((n_receiving, n_sending), dtype=np.float32), device)
+        absent = np.ones((n_receiving, n_sending), np.float32)
+        np.put_along_axis(absent, distinct(rng, n_sending, (n_receiving, fan_in)), 0, axis=1)
+        return tensor(absent, device)
+    if fan_in is None:
+        rows, columns = np.divmod(bernoulli_places(rng, n_receiving * n_sending, density), n_sending)
+        draws = density * rng.random(len(columns), dtype=np.float32)
+        return _csr(np.bincount(rows, minlength=n_receiving), columns, draws, n_sending, device)
+    columns = distinct(rng, n_sending, (n_receiving, fan_in)).ravel()
+    return _csr(np.full(n_receiving, fan_in), columns, np.zeros(len(columns)), n_sending, device)
+
+
+def with_values(projection: Tensor, values: Tensor) -> Tensor:
+    """The same synapses with other values, one each."""
+    if projection.layout is not torch.sparse_csr:
+        return values
+    crow, col = projection.crow_indices(), projection.col_indices()
+    return torch.sparse_csr_tensor(crow, col, values, projection.shape, check_invariants=False)
+
+
+def entries(projection: Tensor) -> Tensor:
+    """The values of all synapses: a vector for a sparse projection, the matrix itself for a dense one."""
+    return projection.values() if projection.layout is torch.sparse_csr else projection
+
+
+def select(draws: Tensor, density: float, weights: Tensor) -> Tensor:
+    """`weights` on the synapses whose draw lies below `density`, zero on the others."""
+    return with_values(weights, torch.where(entries(draws) < density, entries(weights), 0))
+
+
+def fan_in_of(draws: Tensor, density: float) -> Tensor:
+    """Number of synapses a receiving neuron at `density`, (n_receiving,)."""
+    present = with_values(draws, (entries(draws) < density).float())
+    return present @ torch.ones(draws.shape[1], device=draws.device)
+
+
+def dense_mask(rng: np.random.Generator, n_receiving: int, n_sending: int, **wanted) -> Tensor:
+    """1 where `draw_synapses` puts a synapse, 0 elsewhere, (n_receiving, n_sending), for rules that want every entry."""
+    draws = draw_synapses(rng, n_receiving, n_sending, **wanted)
+    if draws.layout is torch.sparse_csr:
+        return with_values(draws, torch.ones_like(draws.values())).to_dense()
+    density = wanted["density"] if wanted.get("fan_in") is None else 1.0
+    return (draws < density).float()
+
+
+def used_columns(draws: Tensor) -> tuple[Tensor, np.ndarray]:
+    """A sparse mask without the sending neurons that have no synapse, and the numbers of those that stay."""
+    columns, place = np.unique(draws.col_indices().cpu().numpy(), return_inverse=True)
+    counts = np.diff(draws.crow_indices().cpu().numpy())
+    return _csr(counts, place, draws.values().cpu().numpy(), len(columns), draws.device.type), columns
+
+
+def hebbian(draws: Tensor, pairs: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    """Fixed point of the Hebbian rule on every synapse, W = M o cov(y_R, y_L) (`eq-hebbian`).
+
+    `pairs` gives the codes (n_receiving, n), (n_sending, n) of one chunk of familiar odors after the other; only the
+    products on synapses are computed where the mask is sparse.
+    """
+    products = with_values(draws, torch.zeros_like(entries(draws)))
+    sum_r = torch.zeros(draws.shape[0], device=draws.device)
+    sum_l = torch.zeros(draws.shape[1], device=draws.device)
+    n_odors = 0
+    for y_r, y_l in pairs:
+        if products.layout is torch.sparse_csr:
+            products = torch.sparse.sampled_addmm(products, y_r, y_l.T)
+        else:
+            products.addmm_(y_r, y_l.T)
+        sum_r += y_r.sum(1)
+        sum_l += y_l.sum(1)
+        n_odors += y_r.shape[1]
+    m_r, m_l = sum_r / n_odors, sum_l / n_odors
+    if products.layout is torch.sparse_csr:
+        m_r = m_r.repeat_interleave(draws.crow_indices().diff())
+        chance = m_r * m_l[draws.col_indices()]
+    else:
+        chance = torch.outer(m_r, m_l)
+    return with_values(products, entries(products) / n_odors - chance)
+
+
+def least_squares(draws: Tensor, density: float, y_r: Tensor, y_l: Tensor) -> Tensor:
+    """The limit of SGD: row by row the least-squares weights of minimum norm on the mask (`eq-sgd`).
+
+    y_r (n_receiving, P), y_l (n_sending, P): codes of the familiar odors, centred here. The smaller of the two Gram
+    matrices is factorised, in float64 since that squares the condition number.
+    """
+    y_r, y_l = (y.double() - y.double().mean(1, keepdim=True) for y in (y_r, y_l))
+    weights = torch.zeros_like(entries(draws))
+    everyone = torch.arange(draws.shape[1], device=draws.device)
+    sparse = draws.layout is torch.sparse_csr
+    ends = draws.crow_indices().tolist() if sparse else []
+    for i, target in enumerate(y_r):
+        place = slice(ends[i], ends[i + 1]) if sparse else i
+        taken = torch.nonzero(entries(draws)[place] < density).ravel()
+        inputs = (draws.col_indices()[place] if sparse else everyone)[taken]
+        weights[place][taken] = _minimum_norm(y_l[inputs], target).float()
+    return with_values(draws, weights)
+
+
+def _minimum_norm(x: Tensor, y: Tensor) -> Tensor:
+    """argmin |w| among the minimisers of |w x - y|, for centred x (k, P) and y (P,)."""
+    k, n_odors = x.shape
+    if k == 0:
+        return x.new_zeros(0)
+    gram = x @ x.T if k < n_odors else x.T @ x
+    if k >= n_odors:  # centred codes leave the constant undetermined; fixing it changes no weight
+        gram += gram.diagonal().mean()
+    factor, failed = torch.linalg.cholesky_ex(gram)
+    pivots = factor.diagonal()
+    if not failed and pivots.min() > 1e-6 * pivots.max():
+        if k < n_odors:
+            return torch.cholesky_solve((x @ y)[:, None], factor).ravel()
+        return x @ torch.cholesky_solve(y[:, None], factor).ravel()
+    # Singular, as where an input neuron is silent: the complete decomposition, which only the CPU has.
+    return torch.linalg.lstsq(x.T.cpu(), y[:, None].cpu(), driver="gelsd").solution.ravel().to(x.device)

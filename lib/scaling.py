@@ -1,0 +1,36 @@
+"""What a sweep says about scaling: the density that an alignment requires, and the slopes of power laws."""
+
+import numpy as np
+import xarray as xr
+
+
+def required_density(alignment: xr.DataArray, target: float) -> xr.DataArray:
+    """Density at which `alignment` (over the dimension density) first reaches `target`, NaN where it never does.
+
+    Interpolated in 1/p against 1/r^2, which (`eq-drive`) is a straight line for the Hebbian drive alignment.
+    """
+
+    def solve(r: np.ndarray) -> float:
+        above = np.flatnonzero(r >= target)
+        if not len(above) or above[0] == 0:
+            return np.nan
+        near = slice(above[0] - 1, above[0] + 1)
+        return 1 / np.interp(target**-2.0, r[near][::-1] ** -2.0, 1 / density[near][::-1])
+
+    density = alignment.density.values
+    return xr.apply_ufunc(solve, alignment, input_core_dims=[["density"]], vectorize=True)
+
+
+def slope(y: xr.DataArray, dim: str) -> xr.DataArray:
+    """Exponent b of the least-squares power law y ~ x^b along `dim`, for each of the other coordinates (seeds)."""
+    x = np.log(y[dim] / y[dim].mean())
+    fit = np.log(y).assign_coords({dim: x}).polyfit(dim, 1)
+    return fit.polyfit_coefficients.sel(degree=1)
+
+
+def relative_curvature(y: xr.DataArray, dim: str) -> xr.DataArray:
+    """Share of y's rise along `dim` that a fitted parabola owes to its square term, |c (x1-x0)^2| / |y(x1) - y(x0)|."""
+    x = (y[dim] - y[dim][0]) / (y[dim][-1] - y[dim][0])
+    fit = y.assign_coords({dim: x}).polyfit(dim, 2).polyfit_coefficients
+    square, linear = fit.sel(degree=2), fit.sel(degree=1)
+    return abs(square) / abs(square + linear)

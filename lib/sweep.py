@@ -1,0 +1,114 @@
+"""A grid of settings and seeds to one xarray.Dataset: resumable, parallel, the same in any order.
+
+Each point is one small netCDF file, written under another name and then renamed, so a point is there whole or not at
+all; a sweep that was interrupted goes on with the points that are missing.
+"""
+
+import hashlib
+import itertools
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+
+import joblib
+import numpy as np
+import xarray as xr
+from tqdm import tqdm
+
+LIBRARY = Path(__file__).parent
+CACHE = LIBRARY.parent / "_build" / "sweeps"
+SCIENCE = (
+    "checks",
+    "odors",
+    "cortex",
+    "projection",
+    "measures",
+    "alignment",
+    "updates",
+    "online",
+)  # what a point's value depends on
+
+
+def sweep(
+    function: Callable,
+    grid: Mapping[str, Sequence],
+    *,
+    seeds: int | Sequence[int] = 1,
+    along: str | None = None,
+    path: Path | str | None = None,
+    cache: Path | str = CACHE,
+    n_jobs: int = 1,
+    **fixed,
+) -> xr.Dataset:
+    """`function(**point, seed=seed, **fixed)` at every point of `grid` and every seed, as one dataset.
+
+    Its dimensions are those of the grid and "seed". The function returns a dataclass or a mapping of numbers, or of
+    vectors along the dimension `along`: if that is in the grid, the function gets all its values in one call (densities
+    share their codes); if not, the result's own entry `along` is the coordinate. `seeds`: how many, or which. `path`: where to write the dataset as netCDF. `cache`: the
+    folder of the points. ValueError for an empty grid or a function that returns anything else.
+    """
+    seeds = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    outer = {name: list(values) for name, values in grid.items() if name != along} | {"seed": seeds}
+    if empty := [name for name, values in {**grid, **outer}.items() if not len(values)]:
+        raise ValueError(f"{empty[0]} has no values; give at least one.")
+    common = dict(fixed, **({along: list(grid[along])} if along in grid else {}))
+    points = [dict(zip(outer, values, strict=True)) for values in itertools.product(*outer.values())]
+    folder = Path(cache) / f"{function.__name__}-{source_hash()[:12]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / f"{_key(function, {**common, **point})}.nc" for point in points]
+    missing = [(p, f) for p, f in zip(points, files, strict=True) if not f.exists()]
+    tasks = (joblib.delayed(_compute)(function, {**common, **p}, f, along) for p, f in missing)
+    done = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks)
+    for _ in tqdm(done, total=len(missing), desc=function.__name__, disable=bool(os.environ.get("CI")) or not missing):
+        pass
+    merged = _merge(files, outer, along, common.get(along))
+    merged.attrs = {"function": function.__name__, "fixed": json.dumps(fixed, default=repr), "source": source_hash()}
+    if path is not None:
+        write(merged, path)
+    return merged
+
+
+def source_hash() -> str:
+    """Hash of the code that a point depends on, so that no point outlives a change of the science."""
+    return hashlib.sha256(b"".join((LIBRARY / f"{name}.py").read_bytes() for name in SCIENCE)).hexdigest()
+
+
+def write(dataset: xr.Dataset, path: Path | str) -> None:
+    """Write netCDF under another name, then rename; OSError leaves an earlier file as it was."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        dataset.to_netcdf(part, engine="scipy")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _key(function: Callable, settings: dict) -> str:
+    text = json.dumps([function.__module__, function.__qualname__, settings], sort_keys=True, default=repr)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def _compute(function: Callable, settings: dict, file: Path, along: str | None) -> None:
+    result = function(**settings)
+    values = asdict(result) if is_dataclass(result) else result
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{function.__name__} must return a dataclass or a mapping, not {type(result).__name__}.")
+    write(xr.Dataset({name: ((along,) if np.ndim(v) else (), v) for name, v in values.items()}), file)
+
+
+def _merge(files: list[Path], outer: dict, along: str | None, coordinate) -> xr.Dataset:
+    shape = tuple(map(len, outer.values()))
+    points = [xr.load_dataset(file, engine="scipy") for file in files]
+    variables = {}
+    for name, first in points[0].variables.items():
+        stacked = np.stack([point[name].values for point in points]).reshape(shape + first.shape)
+        variables[name] = ((*outer, *first.dims), stacked)
+    merged = xr.Dataset(variables, coords=outer)
+    if along is not None:
+        own = points[0][along].values if coordinate is None else coordinate
+        merged = merged.drop_vars(along, errors="ignore").assign_coords({along: own})
+    return merged

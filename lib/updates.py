@@ -1,0 +1,36 @@
+"""How nearly the Hebbian and the SGD rule want to change the same synapses in the same direction."""
+
+import torch
+from torch import Tensor
+
+
+def outputs(weights: Tensor, y_l: Tensor, y_r: Tensor, gain: str = "unit") -> Tensor:
+    """W y_L times a gain, (n, n_odors): 1, or "matched", the scalar that fits y_R best (`eq-updates`)."""
+    predicted = weights @ y_l
+    if gain == "matched":
+        predicted = predicted * ((y_r * predicted).sum() / (predicted**2).sum().clamp_min(1e-30))
+    return predicted
+
+
+def random_of_equal_power(mask: Tensor, weights: Tensor, y_l: Tensor, generator) -> Tensor:
+    """Gaussian weights on the mask, scaled row by row so that W y_L has the power it has with `weights`."""
+    random = mask * torch.from_numpy(generator.standard_normal(mask.shape, dtype="float32")).to(mask.device)
+    power = (random @ y_l).norm(dim=1).clamp_min(1e-30)
+    return random * ((weights @ y_l).norm(dim=1) / power)[:, None]
+
+
+def presentation_cosine(mask: Tensor, y_r: Tensor, y_l: Tensor, predicted: Tensor) -> Tensor:
+    """Cosine of one odor's Hebbian increment M o (y_R y_L^T) and SGD increment M o ((y_R - W y_L) y_L^T): (n_odors,).
+
+    mask (n, n_sending), centred codes y_r and `predicted` (n, n_odors), y_l (n_sending, n_odors) (`eq-updates`, first
+    definition). The matrices are of rank one but for the mask, so no increment is formed.
+    """
+    reach = mask @ y_l**2  # of each receiving neuron: sum over its synapses of y_L^2
+    error = y_r - predicted
+    return (y_r * error * reach).sum(0) / ((y_r**2 * reach).sum(0) * (error**2 * reach).sum(0)).sqrt()
+
+
+def averaged_cosine(mask: Tensor, y_r: Tensor, y_l: Tensor, predicted: Tensor) -> Tensor:
+    """Cosine of the two increments averaged over odors (`eq-updates`, second definition): a scalar."""
+    hebbian, sgd = mask * (y_r @ y_l.T), mask * ((y_r - predicted) @ y_l.T)
+    return (hebbian * sgd).sum() / (hebbian.norm() * sgd.norm())

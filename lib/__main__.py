@@ -140,7 +140,9 @@ def _sweep(options):
     if options.seeds < 1:
         raise UsageError(f"--seeds must be at least 1, not {options.seeds}.")
     grid = _chosen(options, _SETTINGS)
-    sweep(lib.align, grid, range(options.seeds), options.out, n_jobs=options.jobs, **_chosen(options, _FIXED))
+    along = "density" if "density" in grid else None  # all densities in one call: they share their codes
+    fixed = _chosen(options, _FIXED)
+    sweep(lib.align, grid, seeds=options.seeds, along=along, path=options.out, n_jobs=options.jobs, **fixed)
     print(f"Saved {options.out}.")
 
 

@@ -6,6 +6,7 @@ same object, so that what is printed is what was asked.
 
 import html
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
@@ -255,12 +256,16 @@ class Row:
         return {"text/plain": repr(self), "text/html": self._html(), MIME: record}
 
     def _html(self) -> str:
-        rows = "".join(f"<tr><td>{html.escape(m.quantity)}</td><td>{interval(m)}</td></tr>" for m in self.measurements)
+        rows = "".join(
+            f"<tr><td>{html.escape(typeset(m.quantity))}</td><td>{typeset(interval(m))}</td></tr>"
+            for m in self.measurements
+        )
         return (
             f'<div class="claim" id="claim-{self.claim.id}"><p><strong>{self.claim.id}</strong> '
             f"{html.escape(self.claim.text)} {badge(self.verdict)}"
             f"</p><table><thead><tr><th>quantity</th><th>this run, 95 % interval</th></tr></thead>"
-            f'<tbody>{rows}</tbody></table><p class="rule">Reproduced if {html.escape(self.claim.rule)}.</p></div>'
+            f"<tbody>{rows}</tbody></table>"
+            f'<p class="rule">Reproduced if {html.escape(typeset(self.claim.rule))}.</p></div>'
         )
 
 
@@ -271,7 +276,12 @@ def badge(verdict: str) -> str:
 
 def interval(m: Measurement) -> str:
     """`value (low to high) unit` with three significant digits."""
-    return f"{m.value:.3g} ({m.low:.3g} to {m.high:.3g}) {m.unit}".rstrip().replace("-", "\N{MINUS SIGN}")
+    return f"{m.value:.3g} ({m.low:.3g} to {m.high:.3g}) {m.unit}".rstrip()
+
+
+def typeset(text: str) -> str:
+    """`text` for a page: minus signs, squares and inequalities as they are printed."""
+    return re.sub(r"(?<!\w)-(?= ?\d)", "\N{MINUS SIGN}", text).replace("^2", "²").replace(">=", "≥")
 
 
 def record(id: str, *measurements: Measurement, seeds: Sequence[int], device: str) -> str:

@@ -116,24 +116,23 @@ def _class(record: dict) -> str:
 
 
 def _entry(record: dict, titles: Mapping[str, str]) -> str:
-    lines = [
-        f"### {record['id']}\n",
-        f"{record['claim']} {claims.badge(record['verdict'])}\n",
-    ]
+    lines = [f"### {record['id']}\n", f"{record['claim']} {claims.badge(record['verdict'])}\n"]
     if record["measurements"]:
         lines += ["| quantity | this run | 95 % interval |", "| :--- | ---: | :--- |"]
         for m in record["measurements"]:
-            low, high = (f"{m[end]:.3g}".replace("-", "\N{MINUS SIGN}") for end in ("low", "high"))
-            value = f"{m['value']:.3g} {m['unit']}".strip().replace("-", "\N{MINUS SIGN}")
-            lines.append(f"| {m['quantity']} | {value} | {low} to {high} |")
+            row = f"| {m['quantity']} | {m['value']:.3g} {m['unit']} | {m['low']:.3g} to {m['high']:.3g} |"
+            lines.append(claims.typeset(row))
         page = f"{record['chapter'].rsplit('/', 1)[-1]}.html#claim-{record['id']}"
         lines.append(
             f'\nMeasured in <a href="{page}">{titles[record["chapter"]]}</a>, cell {record["cell"]}, '
-            f"with {len(record['seeds'])} seeds on {record['device']}."
+            f"with {len(record['seeds'])} seeds on {record['device']}.\n"
         )
+    rule = claims.typeset(record["rule"])
     lines += [
-        f"Reproduced if {record['rule']}." if record["rule"] != claims.UNWRITTEN else f"Rule: {record['rule']}.",
-        f"Source: {record['source']}.\n",
+        ":::{div} rule",
+        f"Rule: {rule}." if rule == claims.UNWRITTEN else f"Reproduced if {rule}.",
+        f"Source: {record['source']}.",
+        ":::\n",
     ]
     return "\n".join(lines)
 
@@ -149,8 +148,7 @@ def reproduce_page(chapters: Mapping[str, nbformat.NotebookNode], titles: Mappin
     for chapter, notebook in chapters.items():
         page.append(f"## {titles[chapter]}\n")
         if made := receipt(notebook):
-            rows = receipts.rows(made)
-            page += ["| receipt | |", "| :--- | :--- |", *(f"| {name} | {value} |" for name, value in rows.items()), ""]
+            page.append(f"{receipts.table(made)}\n")
         else:
             page.append("This chapter computes nothing that needs a receipt.\n")
     return "\n".join(page)

@@ -97,14 +97,19 @@ def rows(made: dict) -> dict[str, str]:
     }
 
 
+def table(made: dict) -> str:
+    """A receipt in HTML."""
+    cells = "".join(f"<tr><th>{name}</th><td>{html.escape(text)}</td></tr>" for name, text in rows(made).items())
+    return f'<table class="receipt"><tbody>{cells}</tbody></table>'
+
+
 class _Shown(dict):
     """A receipt that displays itself as a table."""
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        table = "".join(f"<tr><th>{name}</th><td>{html.escape(text)}</td></tr>" for name, text in rows(self).items())
         return {
             "text/plain": "\n".join(f"{name:<12} {text}" for name, text in rows(self).items()),
-            "text/html": f'<table class="receipt"><tbody>{table}</tbody></table>',
+            "text/html": table(self),
             MIME: dict(self),
         }
 

@@ -23,8 +23,8 @@ class Alignment:
     """Means over receiving neurons that have an input, and their standard errors (arrays for a sequence of densities).
 
     `drive` is the Pearson correlation over odors of contralateral drive g and own drive h; `response` that of
-    contralateral code z = relu(g - its own 1 - activity quantile) and own code y (`eq-alignment`). Novel odors, familiar
-    ones, and novel ones whose labels are shuffled on one side.
+    contralateral code z = relu(g - its own 1 - activity quantile) and own code y (`eq-alignment`). For novel odors,
+    for familiar ones, and for novel ones whose labels are shuffled on one side.
     """
 
     drive: float | np.ndarray
@@ -88,10 +88,9 @@ def align(
     wanted = {"density": float(densities.max())} if fan_in is None else {"fan_in": fan_in}
     for rows in _blocks(sample, n_neurons, len(densities), memory, **wanted):
         draws = projection.draw_synapses(mask_rng, rows.stop - rows.start, n_neurons, **wanted, device=device)
-        if rows.stop - rows.start == sample and draws.layout is torch.sparse_csr:
+        senders = None
+        if draws.layout is torch.sparse_csr and 0 < draws.values().numel() and rows == slice(0, sample):
             draws, senders = projection.used_columns(draws)
-        else:
-            senders = None
         left = left or draw_cortex(left_rng, *cortex, keep=senders, device=device)
         receiving = right.rows(rows)
         weights = learn(rule, draws, densities, left, receiving, familiar)

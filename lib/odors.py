@@ -28,14 +28,14 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class Mixture:
-    """Mixtures of a few out of many odorants, in the manner of Qin et al. 2019 (`qin2019`); every number is our choice."""
+    """Mixtures of a few out of many odorants, in the manner of Qin et al. (`qin2019`); each number is our choice."""
 
     n_odorants: int = 500  # kinds of molecules in the world
     n_components: int = 10  # molecules in one odor
     sigma_concentration: float = 1.0  # standard deviation of log concentration
     sigma_affinity: float = 1.0  # standard deviation of log affinity of a receptor for an odorant
     saturation: bool = True  # a receptor's response is s / (s + n_components), s the sum of concentration x affinity
-    normalisation: bool = False  # divide each odor's response by its mean over glomeruli
+    normalisation: bool = True  # divide each odor's response by its mean over glomeruli
 
     def __post_init__(self) -> None:
         checks.whole("n_odorants", self.n_odorants, 1)

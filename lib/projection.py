@@ -14,7 +14,8 @@ from torch import Tensor
 
 from lib.cortex import tensor
 
-warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta", category=UserWarning)
+with warnings.catch_warnings(action="ignore"):  # torch says once a process that its CSR format is in beta
+    torch.sparse_csr_tensor([0, 0], [], [], (1, 1), check_invariants=False)
 
 SPARSE = 0.15  # density below which the sampled product is faster than the dense one (benchmarks/align.py)
 
@@ -112,7 +113,7 @@ def fan_in_of(draws: Tensor, density: float) -> Tensor:
 
 
 def dense_mask(rng: np.random.Generator, n_receiving: int, n_sending: int, **wanted) -> Tensor:
-    """1 where `draw_synapses` puts a synapse, 0 elsewhere, (n_receiving, n_sending), for rules that want every entry."""
+    """1 where `draw_synapses` puts a synapse, 0 elsewhere, (n_receiving, n_sending), for rules on matrices."""
     draws = draw_synapses(rng, n_receiving, n_sending, **wanted)
     if draws.layout is torch.sparse_csr:
         return with_values(draws, torch.ones_like(draws.values())).to_dense()

@@ -46,19 +46,20 @@ def sweep(
 
     Its dimensions are those of the grid and "seed". The function returns a dataclass or a mapping of numbers, or of
     vectors along the dimension `along`: if that is in the grid, the function gets all its values in one call (densities
-    share their codes); if not, the result's own entry `along` is the coordinate. `seeds`: how many, or which. `path`: where to write the dataset as netCDF. `cache`: the
-    folder of the points. ValueError for an empty grid or a function that returns anything else.
+    share their codes); if not, the result's own entry `along` is the coordinate. `seeds`: how many, or which. `path`:
+    where to write the dataset as netCDF. `cache`: the folder of the points. ValueError for an empty grid, or a function
+    that returns anything else.
     """
     seeds = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     outer = {name: list(values) for name, values in grid.items() if name != along} | {"seed": seeds}
-    if empty := [name for name, values in {**grid, **outer}.items() if not len(values)]:
+    if empty := [name for name, values in {**grid, "seeds": seeds}.items() if not len(values)]:
         raise ValueError(f"{empty[0]} has no values; give at least one.")
     common = dict(fixed, **({along: list(grid[along])} if along in grid else {}))
     points = [dict(zip(outer, values, strict=True)) for values in itertools.product(*outer.values())]
     folder = Path(cache) / f"{function.__name__}-{source_hash()[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{_key(function, {**common, **point})}.nc" for point in points]
-    missing = [(p, f) for p, f in zip(points, files, strict=True) if not f.exists()]
+    missing = [(p, f) for p, f in zip(points, files, strict=True) if not _readable(f)]
     tasks = (joblib.delayed(_compute)(function, {**common, **p}, f, along) for p, f in missing)
     done = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks)
     for _ in tqdm(done, total=len(missing), desc=function.__name__, disable=bool(os.environ.get("CI")) or not missing):
@@ -90,6 +91,14 @@ def write(dataset: xr.Dataset, path: Path | str) -> None:
 def _key(function: Callable, settings: dict) -> str:
     text = json.dumps([function.__module__, function.__qualname__, settings], sort_keys=True, default=repr)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def _readable(file: Path) -> bool:
+    try:
+        xr.load_dataset(file, engine="scipy")
+    except (OSError, ValueError, TypeError):
+        return False
+    return True
 
 
 def _compute(function: Callable, settings: dict, file: Path, along: str | None) -> None:

@@ -1,0 +1,153 @@
+import errno
+import os
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from lib import sweep as module
+from lib.alignment import align, online
+from lib.scaling import relative_curvature, required_density, slope
+from lib.sweep import sweep
+
+CALLS = []
+
+
+def product(a, b, seed, offset=0.0):
+    CALLS.append((a, b, seed))
+    return {"value": a * b + 100 * seed + offset}
+
+
+def squares(x, power, seed):
+    CALLS.append((tuple(x), power, seed))
+    return {"value": np.array(x, float) ** power + seed, "total": float(sum(x))}
+
+
+@pytest.fixture(autouse=True)
+def _no_calls_yet():
+    CALLS.clear()
+
+
+def test_values_stand_at_their_coordinates(tmp_path):
+    found = sweep(product, {"a": [1, 2], "b": [5, 7, 9]}, seeds=[4, 8], cache=tmp_path, offset=0.5)
+    assert found.value.dims == ("a", "b", "seed")
+    for point in found.value.stack(point=found.value.dims).to_series().items():
+        (a, b, seed), value = point
+        assert value == a * b + 100 * seed + 0.5
+
+
+def test_what_goes_along_is_one_call(tmp_path):
+    found = sweep(squares, {"x": [1, 2, 3], "power": [2, 3]}, seeds=2, along="x", cache=tmp_path)
+    assert len(CALLS) == 4
+    assert found.value.sel(x=3, power=3, seed=1) == 28
+    assert found.total.dims == ("power", "seed")
+    course = sweep(
+        online,
+        {"density": [0.5]},
+        along="presentations",
+        cache=tmp_path,
+        n_neurons=20,
+        n_glomeruli=5,
+        n_presentations=40,
+    )
+    assert course.drive.dims == ("density", "seed", "presentations")
+    assert course.presentations[-1] == 40
+
+
+def test_interrupted_sweep_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    grid, whole = {"a": [1, 2, 3], "b": [5]}, tmp_path / "whole"
+    expected = sweep(product, grid, seeds=2, cache=whole)
+
+    def interrupt(dataset, path, write=module.write):
+        if len(CALLS) == 9:
+            raise KeyboardInterrupt
+        write(dataset, path)
+
+    monkeypatch.setattr(module, "write", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(product, grid, seeds=2, cache=tmp_path / "part")
+    monkeypatch.undo()
+    assert len(list((tmp_path / "part").rglob("*.nc"))) == 2
+    again = sweep(product, grid, seeds=2, cache=tmp_path / "part")
+    assert len(CALLS) == 6 + 3 + 4
+    xr.testing.assert_identical(again, expected)
+
+
+def test_order_and_processes_do_not_matter(tmp_path):
+    settings = {"n_glomeruli": 10, "n_odors": 100}
+    one = sweep(
+        align, {"n_neurons": [50, 80], "density": [0.2, 0.5]}, along="density", cache=tmp_path / "1", **settings
+    )
+    other = sweep(
+        align,
+        {"density": [0.2, 0.5], "n_neurons": [80, 50]},
+        along="density",
+        cache=tmp_path / "2",
+        n_jobs=2,
+        **settings,
+    )
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name].sel(n_neurons=[50, 80]).transpose(*one[name].dims))
+
+
+def test_points_do_not_outlive_the_science(tmp_path, monkeypatch):
+    sweep(product, {"a": [1], "b": [1]}, cache=tmp_path)
+    sweep(product, {"a": [1], "b": [1]}, cache=tmp_path)
+    assert len(CALLS) == 1
+    monkeypatch.setattr(module, "source_hash", lambda: "another")
+    sweep(product, {"a": [1], "b": [1]}, cache=tmp_path)
+    assert len(CALLS) == 2
+
+
+def test_merged_file_is_netcdf_and_a_full_disk_leaves_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "results" / "product.nc"
+    found = sweep(product, {"a": [1, 2], "b": [3]}, path=path, cache=tmp_path / "cache")
+    xr.testing.assert_equal(xr.load_dataset(path, engine="scipy"), found)
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        module.write(found + 1, path)
+    xr.testing.assert_equal(xr.load_dataset(path, engine="scipy"), found)
+    assert [f.name for f in path.parent.iterdir()] == ["product.nc"]
+
+
+def test_an_unreadable_point_is_computed_again(tmp_path):
+    expected = sweep(product, {"a": [1], "b": [3]}, cache=tmp_path)
+    next(tmp_path.rglob("*.nc")).write_bytes(b"not netCDF")
+    xr.testing.assert_identical(sweep(product, {"a": [1], "b": [3]}, cache=tmp_path), expected)
+    assert len(CALLS) == 2
+
+
+def test_bad_grids_are_named(tmp_path):
+    with pytest.raises(ValueError, match="^a has no values"):
+        sweep(product, {"a": [], "b": [1]}, cache=tmp_path)
+    with pytest.raises(ValueError, match="^seeds"):
+        sweep(product, {"a": [1], "b": [1]}, seeds=0, cache=tmp_path)
+    with pytest.raises(ValueError, match="^as_float must return"):
+        sweep(as_float, {"x": [1]}, cache=tmp_path)
+
+
+def as_float(x, seed):
+    return float(x)
+
+
+def test_required_density_is_exact_on_the_closed_form():
+    p = np.geomspace(0.01, 1, 12)
+    alignment = xr.DataArray([(1.2 + k / p) ** -0.5 for k in (0.05, 0.5)], dims=["k", "density"], coords={"density": p})
+    found = required_density(alignment, 0.6)
+    np.testing.assert_allclose(found, np.array([0.05, 0.5]) / (0.6**-2 - 1.2))
+    assert np.isnan(required_density(alignment, 0.99)).all()
+    assert np.isnan(required_density(alignment, 0.01)).all()
+
+
+def test_slope_and_curvature_of_known_curves():
+    x = np.array([1.0, 3, 10])
+    power = xr.DataArray(np.array([2 * x**-1.5, 7 * x**0.5]), dims=["seed", "x"], coords={"x": x})
+    np.testing.assert_allclose(slope(power, "x"), [-1.5, 0.5])
+    bent = xr.DataArray(5 + 3 * x + 0 * x**2, dims="x", coords={"x": x})
+    assert float(relative_curvature(bent, "x")) == pytest.approx(0, abs=1e-9)
+    square = xr.DataArray(5 + (x - 1) ** 2, dims="x", coords={"x": x})
+    assert float(relative_curvature(square, "x")) == pytest.approx(1)

@@ -54,7 +54,8 @@ def online(
     if not `decay`; "sgd": W <- W + eta M o (y_R - m_R - W (y_L - m_L))(y_L - m_L)^T (`eq-online-sgd`). The means are
     running means over the last 1/eta odors, so that both rules stay online. `learning_rate`: eta, or a function of the
     presentation's number 1, 2, ... `codes`: "thresholded", or "linear" (y = J x). `gain`: "unit", or "matched" where
-    the scale of W has no meaning. `checkpoints`: that many, evenly spaced in log presentations, or the presentations at which to measure.
+    the scale of W has no meaning. `checkpoints`: that many, evenly spaced in
+    log presentations, or the presentations at which to measure.
     """
     check_settings(n_neurons, n_glomeruli, density, fan_in, n_presentations, activity, odors, rule=rule)
     checks.choice("codes", codes, ("thresholded", "linear"))
@@ -123,7 +124,9 @@ def _examination(encode, left, right, mask, probe, activity, gain, rng) -> Calla
     y_r, y_l = encode(right, probe), encode(left, probe)
     h, own = right.drive(probe), right.code(probe)
     y_r, y_l = y_r - y_r.mean(1, keepdim=True), y_l - y_l.mean(1, keepdim=True)
-    target = mask * (y_r @ y_l.T) / probe.shape[1]
+    halves = [mask * (r @ sent.T) for r, sent in zip(y_r.chunk(2, dim=1), y_l.chunk(2, dim=1), strict=True)]
+    target = (halves[0] + halves[1]) / y_r.shape[1]
+    power = 4 * (halves[0] * halves[1]).sum() / y_r.shape[1] ** 2  # independent halves: no noise squared in |W*|^2
     connected = mask.sum(1) > 0
 
     def examine(weights: Tensor) -> list[float]:
@@ -133,7 +136,7 @@ def _examination(encode, left, right, mask, probe, activity, gain, rng) -> Calla
         values = (
             pearson(g, h)[connected].mean(),
             pearson(response(g, activity), own)[connected].mean(),
-            (weights * target).sum() / (target**2).sum(),
+            (weights * target).sum() / power,
             updates.presentation_cosine(mask, y_r, y_l, learned).nanmean(),
             updates.presentation_cosine(mask, y_r, y_l, control).nanmean(),
             updates.averaged_cosine(mask, y_r, y_l, learned),

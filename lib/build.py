@@ -79,7 +79,7 @@ def execute(root: Path, page: str, profile: str) -> nbformat.NotebookNode:
         name: value for name, value in before.items() if not name.startswith("lib/") or name in stood_on
     }
     write(notebook, kept)
-    return notebook
+    return nbformat.read(kept, as_version=4)  # as every later build reads it, so that the same run gives the same pages
 
 
 def run(source: Path, parameters: dict, cwd: Path) -> nbformat.NotebookNode:
@@ -105,6 +105,7 @@ def run(source: Path, parameters: dict, cwd: Path) -> nbformat.NotebookNode:
                 None,
                 parameters,
                 kernel_name="python3",
+                language="python",
                 cwd=str(cwd),
                 progress_bar=progress,
                 config=Config(KernelManager={"transport": "ipc"}),  # sockets that other users cannot reach

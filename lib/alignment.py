@@ -89,15 +89,16 @@ def align(
     for rows in _blocks(sample, n_neurons, len(densities), memory, **wanted):
         draws = projection.draw_synapses(mask_rng, rows.stop - rows.start, n_neurons, **wanted, device=device)
         senders = None
-        if draws.layout is torch.sparse_csr and 0 < draws.values().numel() and rows == slice(0, sample):
+        if rows == slice(0, sample) and draws.layout is torch.sparse_csr and 0 < draws.values().numel() < n_neurons:
             draws, senders = projection.used_columns(draws)
         left = left or draw_cortex(left_rng, *cortex, keep=senders, device=device)
         receiving = right.rows(rows)
         weights = learn(rule, draws, densities, left, receiving, familiar)
         connected = torch.stack([projection.fan_in_of(draws, p) > 0 for p in densities])
-        measured = _measure(weights, left, receiving, novel, activity, shuffle)
-        measured[2:2] = _measure(weights, left, receiving, familiar[:, :n_test], activity)
-        results.append(torch.where(connected, torch.stack(measured), torch.nan).cpu().double().numpy())
+        test = _measure(weights, left, receiving, novel, activity, [slice(None), shuffle])
+        known = _measure(weights, left, receiving, familiar[:, :n_test], activity, [slice(None)])
+        measured = torch.cat([test[:2], known, test[2:]])  # in the order of Alignment's fields
+        results.append(torch.where(connected, measured, torch.nan).cpu().double().numpy())
     return _summary(np.concatenate(results, axis=2), np.ndim(density) > 0)
 
 
@@ -127,20 +128,20 @@ def _blocks(n_rows: int, n_neurons: int, n_densities: int, memory: int, density=
 
 
 def _measure(
-    weights: list[Tensor], left: Cortex, right: Cortex, odors: Tensor, activity: float, shuffle: Tensor | None = None
-) -> list[Tensor]:
-    """Drive and response alignment by neuron, each (n_densities, n); with `shuffle` once more for permuted labels."""
+    weights: list[Tensor], left: Cortex, right: Cortex, odors: Tensor, activity: float, labels: Sequence
+) -> Tensor:
+    """Drive and response alignment, (2 x number of labels, n_densities, n), of each receiving neuron.
+
+    Once for each order in `labels` in which the odors stand on the receiving side.
+    """
     parts = [[w @ code for w in weights] for code in map(left.code, chunks(odors, len(left.weights)))]
-    h = right.drive(odors)
-    y = torch.relu(h - right.threshold)
-    g = [torch.cat(part, dim=1) for part in zip(*parts, strict=True)]
-    z = [response(drive, activity) for drive in g]
-    found = []
-    for labels in (slice(None), shuffle):
-        if labels is not None:
-            found.append(torch.stack([pearson(drive, h[:, labels]) for drive in g]))
-            found.append(torch.stack([pearson(code, y[:, labels]) for code in z]))
-    return found
+    g = torch.stack([torch.cat(part, dim=1) for part in zip(*parts, strict=True)])
+    found, step = [], max(1, CACHE // (16 * odors.shape[1]))  # neurons whose intermediate results stay in the cache
+    for rows in (slice(start, start + step) for start in range(0, g.shape[1], step)):
+        own = right.rows(rows)
+        pairs = (g[:, rows], own.drive(odors)), (response(g[:, rows], activity), own.code(odors))
+        found.append(torch.stack([pearson(sent, y[:, order]) for order in labels for sent, y in pairs]))
+    return torch.cat(found, dim=2)
 
 
 def _summary(neurons: np.ndarray, several: bool) -> Alignment:

@@ -39,9 +39,9 @@ class Cortex:
 
 
 def top_share(values: Tensor, activity: float) -> Tensor:
-    """The (1 - activity) quantile of each row of `values` (n, n_odors), as (n, 1): a share `activity` lies above."""
-    n_odors = values.shape[1]
-    return values.kthvalue(max(1, n_odors - round(activity * n_odors)), dim=1, keepdim=True).values
+    """The (1 - activity) quantile of `values` (..., n_odors), as (..., 1): a share `activity` of odors lies above."""
+    n_odors = values.shape[-1]
+    return values.kthvalue(max(1, n_odors - round(activity * n_odors)), dim=-1, keepdim=True).values
 
 
 def draw_cortex(

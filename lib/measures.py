@@ -11,14 +11,14 @@ MEMORY = 2**31  # bytes that one experiment may take
 
 
 def pearson(x: Tensor, y: Tensor) -> Tensor:
-    """Correlation over odors, row by row, of x and y (n, n_odors): (n,); 0 where one of them is constant."""
-    x, y = (v - v.mean(1, keepdim=True) for v in (x, y))
-    norm = x.norm(dim=1) * y.norm(dim=1)
-    return torch.where(norm > 0, (x * y).sum(1) / norm.clamp_min(torch.finfo(norm.dtype).tiny), 0)
+    """Correlation over odors of x and y (..., n_odors), whose other dimensions broadcast; 0 where one is constant."""
+    x, y = (v - v.mean(-1, keepdim=True) for v in (x, y))
+    norm = x.norm(dim=-1) * y.norm(dim=-1)
+    return torch.where(norm > 0, (x * y).sum(-1) / norm.clamp_min(torch.finfo(norm.dtype).tiny), 0)
 
 
 def response(drive: Tensor, activity: float) -> Tensor:
-    """Contralateral code z = relu(g - its own 1 - activity quantile) for drive g (n, n_odors)."""
+    """Contralateral code z = relu(g - its own 1 - activity quantile) for drive g (..., n_odors)."""
     return torch.relu(drive - top_share(drive, activity))
 
 

@@ -58,7 +58,7 @@ def test_online_approaches_the_fixed_point_within_one_over_eta():
     courses = [online(300, 20, 0.3, seed=seed, **settings) for seed in range(16)]
     overlap = np.mean([course.overlap for course in courses], axis=0)
     np.testing.assert_allclose(overlap, 1 - np.exp(-np.array([1, 2, 12])), atol=0.08)
-    limit = np.mean([align(300, 20, 0.3, 20_000, sample=100, seed=seed).drive for seed in range(4)])
+    limit = np.mean([align(300, 20, 0.3, 999, sample=100, seed=seed).drive for seed in range(4)])
     assert np.mean([course.drive[2] for course in courses]) == pytest.approx(limit, rel=0.05)
 
 

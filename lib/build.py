@@ -205,8 +205,8 @@ def _stage(root: Path, chapters: dict[str, nbformat.NotebookNode], profile: str)
     stage = root / "_build" / "stage"
     shutil.rmtree(stage, ignore_errors=True)
     shutil.copytree(root / "book", stage / "book", ignore=shutil.ignore_patterns("*.ipynb", ".ipynb*", "data"))
-    for name in ("_config.yml", "_toc.yml"):
-        shutil.copy(root / name, stage / name)
+    shutil.copy(root / "_toc.yml", stage)
+    (stage / "_config.yml").write_text(yaml.safe_dump(_configuration(root)))
     titles = {page: _title(notebook, page) for page, notebook in chapters.items()}
     (stage / "book" / "claims.md").write_text(ledger.claims_page(records, titles))
     (stage / "book" / "reproduce.md").write_text(ledger.reproduce_page(chapters, titles))
@@ -217,6 +217,17 @@ def _stage(root: Path, chapters: dict[str, nbformat.NotebookNode], profile: str)
         stage_figures(notebook)
         nbformat.write(notebook, stage / f"{page}.ipynb")
     return stage
+
+
+def _configuration(root: Path) -> dict:
+    """The committed configuration, with links to the repository and to Binder where `origin` is on GitHub."""
+    settings = yaml.safe_load((root / "_config.yml").read_text())
+    git = subprocess.run(["git", "remote", "get-url", "origin"], cwd=root, capture_output=True, text=True)
+    if found := re.fullmatch(r"(?:https://github\.com/|git@github\.com:)([\w.-]+/[\w.-]+?)(?:\.git)?\s*", git.stdout):
+        settings["repository"] = {"url": f"https://github.com/{found[1]}", "branch": "main"}
+        settings["launch_buttons"] = {"binderhub_url": "https://mybinder.org"}
+        settings["html"] |= {"use_repository_button": True, "use_issues_button": True}
+    return settings
 
 
 def _title(notebook: nbformat.NotebookNode, page: str) -> str:

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -121,6 +122,19 @@ def test_no_page_fetches_anything_from_elsewhere(book):
         parser = External()
         parser.feed(page.read_text("utf-8"))
         assert not parser.found, page
+
+
+def test_a_book_on_github_links_to_it_and_fetches_nothing(book):
+    git = ["git", "-C", str(book)]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    subprocess.run([*git, "remote", "add", "origin", "git@github.com:reader/book.git"], check=True)
+    build(book)
+    assert "https://mybinder.org/v2/gh/reader/book/main?urlpath=tree/book/1_chapter.ipynb" in html(book, "1_chapter")
+    assert 'href="https://github.com/reader/book"' in html(book, "1_chapter")
+    test_no_page_fetches_anything_from_elsewhere(book)
+    shutil.rmtree(book / ".git")
+    build(book)
+    assert "mybinder" not in html(book, "1_chapter")
 
 
 def test_nothing_changed_nothing_done(book):

@@ -125,7 +125,7 @@ class Explorer(anywidget.AnyWidget):
     Raises ValueError, in one sentence, where the parts do not fit together.
     """
 
-    _esm = (HERE / "explorer_chart.js").read_text("utf-8") + (HERE / "explorer.js").read_text("utf-8")
+    _esm = "".join((HERE / f"explorer{part}.js").read_text("utf-8") for part in ("_data", "_chart", "_parts", ""))
     _css = (HERE / "explorer.css").read_text("utf-8")
     spec = traitlets.Dict().tag(sync=True)
     packed = traitlets.Bytes().tag(sync=True)
@@ -272,7 +272,7 @@ class Explorer(anywidget.AnyWidget):
             parts.append(text)
             if field is not None:
                 check(field in names and not form and not conversion,
-                      f"code uses {{{field}}}: only the controls' plain names ({', '.join(sorted(names))}) may stand there.")
+                      f"code uses {{{field}}}: only the controls' plain names may stand there ({', '.join(sorted(names))}).")
                 parts.append([field])
         return parts
 

@@ -23,7 +23,7 @@ def curves(panel, grid, at):
 def legend(series):
     """A series' label, with its source where the label does not already begin with it."""
     label, source = series["label"], series["source"]
-    return label if source in label.lower() else f"{label} ({source})" if label else source
+    return label if source in label.lower() else f"{label}, {source}" if label else source
 
 
 def setting(spec, at):
@@ -32,7 +32,8 @@ def setting(spec, at):
     for control in spec["controls"]:
         i = at[control["name"]]
         value = control["labels"][i] if control["kind"] == "select" else number(control["values"][i])
-        shown.append(" ".join(filter(None, (control["label"], value, control.get("unit")))))
+        joint = ": " if control["kind"] == "select" else " = "
+        shown.append(control["label"] + joint + " ".join(filter(None, (value, control.get("unit")))))
     return "; ".join(shown)
 
 
@@ -63,7 +64,8 @@ def _bars(curve):
     name = legend(curve["series"])
     if len(x) > 8:
         return f"{name} from {number(min(y))} to {number(max(y))}, highest at {number(x[y.index(max(y))])}"
-    return f"{name} " + (", ".join(f"{number(a)} {number(b)}" for a, b in zip(x, y, strict=True)) or "has no values here")
+    told = ", ".join(f"{number(a)} {number(b)}" for a, b in zip(x, y, strict=True))
+    return f"{name} {told or 'has no values here'}"
 
 
 def _trend(curve, measure, slack):
@@ -175,7 +177,7 @@ def _draw_curves(axes, panel, grid, at):
             place = x + (bars.index(curve) - (len(bars) - 1) / 2) * width
             axes.bar(place, y, width * 0.92, yerr=spread, **look)
         elif series["kind"] == "points":
-            axes.errorbar(x, y, spread, fmt=MARKERS[i % 4], markersize=5, markeredgecolor="white", elinewidth=1.5, **look)
+            axes.errorbar(x, y, spread, fmt=MARKERS[i % 4], markersize=5, markeredgecolor="white", **look)
         else:
             nth = seen[series["source"]] = seen.get(series["source"], -1) + 1
             axes.plot(x, y, linestyle=DASHES[series["source"]][nth % 3], linewidth=2, **look)

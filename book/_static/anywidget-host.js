@@ -9,7 +9,9 @@
     return {
       static: true, // no kernel answers here
       get: (name) => state[name],
-      set: (name, value) => { state[name] = value; },
+      set: (name, value) => {
+        state[name] = value;
+      },
       save_changes() {},
       send() {},
       on() {},
@@ -19,7 +21,8 @@
 
   async function start() {
     const stored = document.querySelector('script[type="application/vnd.jupyter.widget-state+json"]');
-    if (!stored) return;
+    if (!stored || document.documentElement.dataset.figures) return; // myst-nb names this script twice a page
+    document.documentElement.dataset.figures = "starting";
     const models = JSON.parse(stored.textContent).state;
     const scripts = {};
     for (const { state } of Object.values(models)) {

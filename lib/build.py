@@ -95,8 +95,9 @@ def run(source: Path, parameters: dict, cwd: Path) -> nbformat.NotebookNode:
     notebook = nbformat.read(source, as_version=4)
     if not any("parameters" in cell.metadata.get("tags", []) for cell in notebook.cells):
         parameters = {name: value for name, value in parameters.items() if name != "profile"}
-    progress = False if os.environ.get("CI") else {"desc": source.stem, "leave": True}
-    print(f"Executing {source.stem}", flush=True) if not progress else None
+    progress = False if os.environ.get("CI") else {"desc": source.stem}
+    if not progress:
+        print(f"Executing {source.stem}", flush=True)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of papermill's own dependencies; the kernel's warnings are its own
@@ -108,6 +109,7 @@ def run(source: Path, parameters: dict, cwd: Path) -> nbformat.NotebookNode:
                 language="python",
                 cwd=str(cwd),
                 progress_bar=progress,
+                extra_arguments=["--log-level=CRITICAL"],  # the interrupt that ends a kernel is no error
                 config=Config(KernelManager={"transport": "ipc"}),  # sockets that other users cannot reach
             )
     except papermill.PapermillExecutionError as error:

@@ -78,17 +78,19 @@ class Condition:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim in our own words, the public abstract it stands in, and the conditions that judge it."""
+    """A claim in our own words, the public abstract it stands in, the conditions that judge it, and where they ask."""
 
     id: str
     text: str
     source: str
     conditions: tuple[Condition, ...] = ()
+    setting: str = ""
 
     @property
     def rule(self) -> str:
-        """The conditions in words."""
-        return "; ".join(map(str, self.conditions)) or UNWRITTEN
+        """The conditions in words, with the setting in which they are asked."""
+        asked = "; ".join(map(str, self.conditions)) or UNWRITTEN
+        return f"{asked}, {self.setting}" if self.setting else asked
 
     def judge(self, measurements: Sequence[Measurement]) -> str:
         """`reproduced` if every condition holds, `partly` if only some do, `not reproduced` if none or a control fails.
@@ -127,18 +129,21 @@ CLAIMS = {
                 Condition("shuffled drive alignment at density .2", above=-0.1, below=0.1, control=True),
                 Condition("online drive alignment over that of the fixed point", at_least=0.95, at_most=1.05),
             ),
+            "each at the chapter's default size",
         ),
         Claim(
             "A2",
             "Inverse scaling: more cortical neurons allow sparser projections.",
             "thesis, arXiv",
             (Condition("slope of log required density on log N", at_least=-1.1, at_most=-0.9, interval=True),),
+            "where density is required for a novel drive alignment of .5 and P/D is fixed",
         ),
         Claim(
             "A3",
             "A larger bulb-to-cortex expansion ratio allows a sparser projection.",
             "APS 2023",
             (Condition("slope of log required density on log N/D", at_least=-1.1, at_most=-0.9, interval=True),),
+            "where density is required for a novel drive alignment of .5, D varies and P/D is fixed",
         ),
         Claim(
             "A4",
@@ -161,6 +166,7 @@ CLAIMS = {
                 Condition("relative curvature of 1/r^2 - 1 against learning rate", above=-0.1, below=0.1),
                 Condition("relaxation time times learning rate", at_least=0.9, at_most=1.1),
             ),
+            "where the curvature is that of a quadratic fit over a decade of learning rates",
         ),
         Claim(
             "A6",
@@ -171,6 +177,7 @@ CLAIMS = {
                 Condition("required density, Hebbian over SGD", above=1, at_most=2),
                 Condition("slope of log required density on log N, SGD", at_least=-1.1, at_most=-0.9, interval=True),
             ),
+            "where both rules are judged by novel response alignment and P/D is fixed",
         ),
         Claim(
             "A7",
@@ -181,6 +188,7 @@ CLAIMS = {
                 for quantity in (_PRESENTATION, _AVERAGED)
                 for when in ("at the first checkpoint", "smallest along learning")
             ),
+            "where the random W has equal output power on the same mask",
         ),
         Claim(
             "B1",

@@ -99,6 +99,7 @@ def claims_page(records: list[dict], titles: Mapping[str, str]) -> str:
         "# Claims and verdicts",
         "Each claim of the thesis stands here in our own words, beside what the present run of this book measured.",
         "The verdict is computed from the number by the rule printed under it, which was written before the first run.",
+        "Where only some of a rule's conditions hold the verdict is *partly*; where a control fails, nothing else counts.",
         "Only abstracts of these works are public, so the model, its parameters and its odors are our reconstruction.",
         "Sources: the thesis {cite}`liu2025thesis`, the arXiv paper {cite}`liu2024nose`, the poster of APS 2023 "
         "{cite}`liu2023poster`, Liu and Xu {cite}`liu2024sparsity`, and Grimaud et al. {cite}`grimaud2024bilateral`.\n",

@@ -54,6 +54,7 @@ def align(
     activity: float = 0.1,
     odors: str | Gaussian | Mixture = "gaussian",
     rule: str = "hebbian",
+    codes: str = "thresholded",
     sample: int | None = None,
     n_test: int = 400,
     seed: int = 0,
@@ -64,12 +65,12 @@ def align(
 
     `density`: a Bernoulli mask, or a sequence of densities that share codes and one uniform draw a synapse; `fan_in`:
     exactly that many inputs a neuron. `rule`: "hebbian", the fixed point W = M o C (`eq-hebbian`), or "sgd", the masked
-    least-squares limit (`eq-sgd`). `sample`: measure that many receiving neurons, drawn without replacement, an
-    unbiased estimate since the rules are local; the rows of the others are never computed. `n_test`: number of novel
-    odors; the familiar alignment is measured on as many of the familiar ones. `memory` bounds what is held at a time,
-    in bytes. ValueError names a setting out of its range.
+    least-squares limit (`eq-sgd`). `codes`: "thresholded", or "linear" (y = J x). `sample`: measure that many receiving
+    neurons, drawn without replacement, an unbiased estimate since the rules are local; the rows of the others are never
+    computed. `n_test`: number of novel odors; the familiar alignment is measured on as many of the familiar ones.
+    `memory` bounds what is held at a time, in bytes. ValueError names a setting out of its range.
     """
-    check_settings(n_neurons, n_glomeruli, density, fan_in, n_odors, activity, odors, n_test, rule)
+    check_settings(n_neurons, n_glomeruli, density, fan_in, n_odors, activity, odors, n_test, rule, codes)
     sample = n_neurons if sample is None else sample
     checks.whole("sample", sample, 1, n_neurons)
     check_memory(n_neurons, n_glomeruli, n_odors + n_test, memory)
@@ -93,10 +94,10 @@ def align(
             draws, senders = projection.used_columns(draws)
         left = left or draw_cortex(left_rng, *cortex, keep=senders, device=device)
         receiving = right.rows(rows)
-        weights = learn(rule, draws, densities, left, receiving, familiar)
+        weights = learn(rule, draws, densities, left, receiving, familiar, codes)
         connected = torch.stack([projection.fan_in_of(draws, p) > 0 for p in densities])
-        test = _measure(weights, left, receiving, novel, activity, [slice(None), shuffle])
-        known = _measure(weights, left, receiving, familiar[:, :n_test], activity, [slice(None)])
+        test = _measure(weights, left, receiving, novel, activity, codes, [slice(None), shuffle])
+        known = _measure(weights, left, receiving, familiar[:, :n_test], activity, codes, [slice(None)])
         measured = torch.cat([test[:2], known, test[2:]])  # in the order of Alignment's fields
         results.append(torch.where(connected, measured, torch.nan).cpu().double().numpy())
     return _summary(np.concatenate(results, axis=2), np.ndim(density) > 0)
@@ -108,14 +109,14 @@ def chunks(odors: Tensor, n_neurons: int) -> tuple[Tensor, ...]:
 
 
 def learn(
-    rule: str, draws: Tensor, densities: np.ndarray, left: Cortex, right: Cortex, familiar: Tensor
+    rule: str, draws: Tensor, densities: np.ndarray, left: Cortex, right: Cortex, familiar: Tensor, codes: str
 ) -> list[Tensor]:
     """What `rule` ("hebbian" or "sgd") makes of the synapses at each density, on odors (n_glomeruli, P)."""
-    pairs = ((right.code(x), left.code(x)) for x in chunks(familiar, draws.shape[1]))
+    pairs = ((right.encode(x, codes), left.encode(x, codes)) for x in chunks(familiar, draws.shape[1]))
     if rule == "hebbian":
         weights = projection.hebbian(draws, pairs)
         return [projection.select(draws, p, weights) for p in densities]
-    y_r, y_l = (torch.cat(codes, dim=1) for codes in zip(*pairs, strict=True))
+    y_r, y_l = (torch.cat(side, dim=1) for side in zip(*pairs, strict=True))
     return [projection.least_squares(draws, p, y_r, y_l) for p in densities]
 
 
@@ -128,13 +129,13 @@ def _blocks(n_rows: int, n_neurons: int, n_densities: int, memory: int, density=
 
 
 def _measure(
-    weights: list[Tensor], left: Cortex, right: Cortex, odors: Tensor, activity: float, labels: Sequence
+    weights: list[Tensor], left: Cortex, right: Cortex, odors: Tensor, activity: float, codes: str, labels: Sequence
 ) -> Tensor:
     """Drive and response alignment, (2 x number of labels, n_densities, n), of each receiving neuron.
 
     Once for each order in `labels` in which the odors stand on the receiving side.
     """
-    parts = [[w @ code for w in weights] for code in map(left.code, chunks(odors, len(left.weights)))]
+    parts = [[w @ code for w in weights] for code in (left.encode(x, codes) for x in chunks(odors, len(left.weights)))]
     g = torch.stack([torch.cat(part, dim=1) for part in zip(*parts, strict=True)])
     found, step = [], max(1, CACHE // (16 * odors.shape[1]))  # neurons whose intermediate results stay in the cache
     for rows in (slice(start, start + step) for start in range(0, g.shape[1], step)):

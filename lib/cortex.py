@@ -33,6 +33,10 @@ class Cortex:
         """y >= 0, (n, n_odors), for odors (n_glomeruli, n_odors)."""
         return (self.weights @ odors).sub_(self.threshold).relu_()
 
+    def encode(self, odors: Tensor, codes: str) -> Tensor:
+        """What the projection carries: the code y where `codes` is "thresholded", the drive h where it is "linear"."""
+        return self.code(odors) if codes == "thresholded" else self.drive(odors)
+
     def rows(self, block: slice) -> "Cortex":
         """The neurons of `block` alone."""
         return Cortex(self.weights[block], self.threshold[block])

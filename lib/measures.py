@@ -22,7 +22,9 @@ def response(drive: Tensor, activity: float) -> Tensor:
     return torch.relu(drive - top_share(drive, activity))
 
 
-def check_settings(n_neurons, n_glomeruli, density, fan_in, n_odors, activity, odors, n_test=2, rule="hebbian") -> None:
+def check_settings(
+    n_neurons, n_glomeruli, density, fan_in, n_odors, activity, odors, n_test=2, rule="hebbian", codes="thresholded"
+) -> None:
     """ValueError with one sentence for the first setting that is out of its range."""
     checks.whole("n_neurons", n_neurons, 1)
     checks.whole("n_glomeruli", n_glomeruli, 1)
@@ -30,6 +32,7 @@ def check_settings(n_neurons, n_glomeruli, density, fan_in, n_odors, activity, o
     checks.whole("n_test", n_test, 2)
     checks.number("activity", activity, 0, 0.5, open_low=True)
     checks.choice("rule", rule, ("hebbian", "sgd"))
+    checks.choice("codes", codes, ("thresholded", "linear"))
     statistics(odors)
     if (density is None) == (fan_in is None):
         raise ValueError("Give one of density (0 < density <= 1) and fan_in (1 <= fan_in <= n_neurons), not both.")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lib import checks, updates
-from lib.cortex import Cortex, draw_cortex, tensor
+from lib.cortex import draw_cortex, tensor
 from lib.measures import check_memory, check_settings, pearson, response
 from lib.odors import Gaussian, Mixture, statistics
 from lib.projection import dense_mask
@@ -57,8 +57,7 @@ def online(
     the scale of W has no meaning. `checkpoints`: that many, evenly spaced in
     log presentations, or the presentations at which to measure.
     """
-    check_settings(n_neurons, n_glomeruli, density, fan_in, n_presentations, activity, odors, rule=rule)
-    checks.choice("codes", codes, ("thresholded", "linear"))
+    check_settings(n_neurons, n_glomeruli, density, fan_in, n_presentations, activity, odors, rule=rule, codes=codes)
     checks.choice("gain", gain, ("unit", "matched"))
     checks.number("checkpoints", checkpoints, 1, n_presentations if np.ndim(checkpoints) else np.inf)
     sample = n_neurons if sample is None else sample
@@ -76,17 +75,15 @@ def online(
     left = draw_cortex(left_rng, n_neurons, *cortex, device=device)
     right = draw_cortex(right_rng, sample, *cortex, device=device)
     mask = dense_mask(mask_rng, sample, n_neurons, density=density, fan_in=fan_in, device=device)
-    encode = Cortex.code if codes == "thresholded" else Cortex.drive
-
-    examine = _examination(encode, left, right, mask, probe, activity, gain, control_rng)
+    examine = _examination(codes, left, right, mask, probe, activity, gain, control_rng)
     weights, means, measured = torch.zeros_like(mask), [0.0, 0.0], []
     ends = checkpoints if np.ndim(checkpoints) else np.geomspace(min(10, n_presentations), n_presentations, checkpoints)
     ends = np.unique(np.asarray(ends, int))
     for start, end in zip([0, *ends[:-1]], ends, strict=True):
         x, eta = stream[:, start:end], rates[start:end]
         memory = np.maximum(eta, 1 / np.arange(start + 1, end + 1))
-        y_r, means[0] = _centre(encode(right, x), means[0], memory)
-        y_l, means[1] = _centre(encode(left, x), means[1], memory)
+        y_r, means[0] = _centre(right.encode(x, codes), means[0], memory)
+        y_l, means[1] = _centre(left.encode(x, codes), means[1], memory)
         if rule == "hebbian":
             weights = _hebbian(weights, mask, y_r, y_l, eta, decay)
         else:
@@ -119,9 +116,9 @@ def _sgd(weights: Tensor, mask: Tensor, y_r: Tensor, y_l: Tensor, rates: np.ndar
     return weights
 
 
-def _examination(encode, left, right, mask, probe, activity, gain, rng) -> Callable[[Tensor], list[float]]:
+def _examination(codes, left, right, mask, probe, activity, gain, rng) -> Callable[[Tensor], list[float]]:
     """A function of the weights that gives the quantities of `Course`, measured on the probe odors."""
-    y_r, y_l = encode(right, probe), encode(left, probe)
+    y_r, y_l = right.encode(probe, codes), left.encode(probe, codes)
     h, own = right.drive(probe), right.code(probe)
     y_r, y_l = y_r - y_r.mean(1, keepdim=True), y_l - y_l.mean(1, keepdim=True)
     halves = [mask * (r @ sent.T) for r, sent in zip(y_r.chunk(2, dim=1), y_l.chunk(2, dim=1), strict=True)]

@@ -159,7 +159,7 @@ def least_squares(draws: Tensor, density: float, y_r: Tensor, y_l: Tensor) -> Te
     """The limit of SGD: row by row the least-squares weights of minimum norm on the mask (`eq-sgd`).
 
     y_r (n_receiving, P), y_l (n_sending, P): codes of the familiar odors, centred here. The smaller of the two Gram
-    matrices is factorised, in float64 since that squares the condition number.
+    matrices is inverted, in float64 since that squares the condition number.
     """
     y_r, y_l = (y.double() - y.double().mean(1, keepdim=True) for y in (y_r, y_l))
     weights = torch.zeros_like(entries(draws))
@@ -184,9 +184,6 @@ def _minimum_norm(x: Tensor, y: Tensor) -> Tensor:
         gram += gram.diagonal().mean()
     factor, failed = torch.linalg.cholesky_ex(gram)
     pivots = factor.diagonal()
-    if not failed and pivots.min() > 1e-6 * pivots.max():
-        if k < n_odors:
-            return torch.cholesky_solve((x @ y)[:, None], factor).ravel()
-        return x @ torch.cholesky_solve(y[:, None], factor).ravel()
-    # Singular, as where an input neuron is silent: the complete decomposition, which only the CPU has.
-    return torch.linalg.lstsq(x.T.cpu(), y[:, None].cpu(), driver="gelsd").solution.ravel().to(x.device)
+    regular = not failed and pivots.min() > 1e-6 * pivots.max()
+    inverse = factor.cholesky_inverse() if regular else torch.linalg.pinv(gram, rtol=1e-10, hermitian=True)
+    return inverse @ (x @ y) if k < n_odors else x @ (inverse @ y)

@@ -224,3 +224,11 @@ def test_public_names():
     assert lib.align is align
     assert callable(lib.alignment.online)
     assert lib.theory.drive_alignment is theory.drive_alignment
+
+
+@pytest.mark.parametrize("fan_in", [20, 40, 80, 320])
+def test_linear_codes_follow_their_closed_forms(fan_in):
+    settings = {"fan_in": fan_in, "n_odors": 8000, "codes": "linear", "sample": 60}
+    hebbian, least_squares = (align(640, 40, rule=rule, **settings).drive for rule in ("hebbian", "sgd"))
+    assert hebbian == pytest.approx(theory.linear_hebbian(fan_in, 40), rel=0.03)
+    assert least_squares == pytest.approx(theory.linear_least_squares(fan_in, 40), rel=0.03)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nbformat
 
-from lib import claims, receipts
+from lib import claims, receipts, rules
 
 NOT_RUN = "not yet run"
 GROUPS = {
@@ -51,7 +51,7 @@ def collect(chapters: Mapping[str, nbformat.NotebookNode], profile: str) -> list
     return [found.get(claim.id) or _not_run(claim) for claim in claims.CLAIMS.values()]
 
 
-def _not_run(claim: claims.Claim) -> dict:
+def _not_run(claim: rules.Claim) -> dict:
     return {
         "id": claim.id,
         "claim": claim.text,
@@ -99,7 +99,7 @@ def claims_page(records: list[dict], titles: Mapping[str, str]) -> str:
         "# Claims and verdicts",
         "Each claim of the thesis stands here in our own words, beside what the present run of this book measured.",
         "The verdict is computed from the number by the rule printed under it, which was written before the first run.",
-        "Where only some of a rule's conditions hold the verdict is *partly*; where a control fails, nothing else counts.",
+        "Where only some of a rule's conditions hold the verdict is *partly*; where a control fails, nothing counts.",
         "Only abstracts of these works are public, so the model, its parameters and its odors are our reconstruction.",
         "Sources: the thesis {cite}`liu2025thesis`, the arXiv paper {cite}`liu2024nose`, the poster of APS 2023 "
         "{cite}`liu2023poster`, Liu and Xu {cite}`liu2024sparsity`, and Grimaud et al. {cite}`grimaud2024bilateral`.\n",
@@ -131,7 +131,7 @@ def _entry(record: dict, titles: Mapping[str, str]) -> str:
     rule = claims.typeset(record["rule"])
     lines += [
         ":::{div} rule",
-        f"Rule: {rule}." if rule == claims.UNWRITTEN else f"Reproduced if {rule}.",
+        f"Rule: {rule}." if rule == rules.UNWRITTEN else f"Reproduced if {rule}.",
         f"Source: {record['source']}.",
         ":::\n",
     ]

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from lib import claims
-from lib.claims import CLAIMS, Claim, Condition, Measurement, measure
+from lib.claims import CLAIMS, Measurement, measure
+from lib.rules import Claim, Condition
 
 
 def exactly(quantity, value):

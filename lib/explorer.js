@@ -2,7 +2,7 @@
 // The widget's script is one text: explorer_data.js, explorer_chart.js, explorer_parts.js and this, in that order.
 
 let figures = 0;
-const pause = 250; // ms without a new setting before Python is asked
+const PAUSE = 250; // ms without a new setting before Python is asked
 
 // ---- state: where the reader stands, and what the address says about it
 function readAddress(spec, start, report) {
@@ -62,239 +62,256 @@ async function copy(text) {
 }
 
 // ---- asking Python: one question at a time, the newest setting next, answers to old settings dropped
-function asker(model, limit, { busy, answered, failed }) {
-  let wanted = null,
-    flying = null,
-    timer = 0,
-    count = 0;
-  const send = () => {
-    if (flying || !wanted) return;
-    flying = { id: ++count, settings: wanted };
-    flying.late = setTimeout(
-      () => {
-        flying = null;
-        failed(`Python has not answered within ${format(limit)} s; the nearest stored setting is shown.`);
-      },
-      (limit + 1) * 1000,
-    );
-    model.send({ id: flying.id, settings: wanted });
-  };
-  model.on("msg:custom", async (message, buffers) => {
-    if (!flying || message.id !== flying.id) return;
-    clearTimeout(flying.late);
-    const current = flying.settings === wanted;
-    flying = null;
-    if (!current) return void send();
-    if (message.error) return void failed(message.error);
-    const asked = wanted;
-    const data = await unpack(message.layout, buffers[0]);
-    if (asked === wanted) answered(data);
-  });
-  return {
-    ask(settings) {
-      wanted = { ...settings };
-      busy();
-      clearTimeout(timer);
-      timer = setTimeout(send, pause);
-    },
-    stop() {
-      wanted = null;
-      clearTimeout(timer);
-    },
-  };
+class Asker {
+  constructor(model, limit, figure) {
+    Object.assign(this, { model, limit, figure, wanted: null, flying: null, timer: 0, count: 0 });
+    model.on("msg:custom", (message, buffers) => this.hear(message, buffers));
+  }
+
+  ask(settings) {
+    this.wanted = { ...settings };
+    this.figure.busy();
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.send(), PAUSE);
+  }
+
+  stop() {
+    this.wanted = null;
+    clearTimeout(this.timer);
+  }
+
+  send() {
+    if (this.flying || !this.wanted) return;
+    this.flying = { id: ++this.count, settings: this.wanted };
+    // Python stops itself at the limit; a second more tells that nobody is there.
+    this.flying.late = setTimeout(() => this.land("Python has not answered in time."), (this.limit + 1) * 1000);
+    this.model.send({ id: this.flying.id, settings: this.wanted });
+  }
+
+  hear(message, buffers) {
+    if (message.id === this.flying?.id) this.land(message.error, message.layout, buffers[0]);
+  }
+
+  async land(error, layout, packed) {
+    const { settings, late } = this.flying;
+    clearTimeout(late);
+    this.flying = null;
+    if (settings !== this.wanted) return this.send();
+    if (error) return this.figure.failed(`${error} The nearest stored setting is shown.`);
+    const data = await unpack(layout, packed);
+    if (settings === this.wanted) this.figure.answered(data);
+  }
 }
 
 // ---- the figure
-async function render({ model, el }) {
-  const spec = model.get("spec");
-  const id = `explorer-${spec.name}-${++figures}`;
-  const live = !model.static && spec.compute;
-  const grid = await unpack(spec.layout, model.get("packed"));
-  const axes = new Set(spec.panels.flatMap((panel) => panel.axes));
-  let frame = 0,
-    data = grid,
-    spoken = 0,
-    message = [];
-  const report = (text) => message.push(text);
-  const opening = model.get("settings");
-  const start = live ? { ...opening } : snap(spec, opening, report);
-  let settings = { ...start };
-  if (model.static) settings = snap(spec, readAddress(spec, start, report), report);
+class Figure {
+  constructor(model, grid) {
+    this.model = model;
+    this.spec = model.get("spec");
+    this.id = `explorer-${this.spec.name}-${++figures}`;
+    this.live = !model.static && this.spec.compute;
+    this.grid = this.data = grid;
+    this.frame = this.spoken = 0;
+    this.build();
+    if (this.live) this.asker = new Asker(model, this.spec.limit, this);
+    this.open();
+  }
 
-  const note = make("p", { class: "explorer-note", role: "status" });
-  const readout = make("p", { class: "explorer-readout" });
-  const voice = make("p", { class: "explorer-unseen", "aria-live": "polite" });
-  const tables = make("div", { class: "explorer-tables", id: `${id}-data`, hidden: true });
-  const say = (text) => {
-    clearTimeout(spoken);
-    spoken = setTimeout(() => {
-      voice.textContent = text;
-    }, 400);
-  };
-  const tell = (text, kind = "") => {
-    note.textContent = text;
-    note.dataset.kind = kind;
-  };
-  const change = (name) => (value) => {
-    settings = { ...settings, [name]: value };
-    settle();
-  };
-  const controls = spec.controls.map((control) =>
-    control.kind === "slider"
-      ? buildSlider(control, `${id}-${control.name}`, live, change(control.name))
-      : buildSelect(control, `${id}-${control.name}`, change(control.name)),
-  );
-  const panels = spec.panels.map((panel, i) => buildPanel(panel, `${id}-${i}`, say));
-  const asked = spec.question;
-  const question = asked && buildQuestion(asked, `${id}-guess`, () => schedule());
-  const codeNow = () => spec.code.map((part) => (Array.isArray(part) ? python(settings[part[0]]) : part)).join("");
+  // Where the figure opens: what Python said, then what the address asks for; what the grid lacks is told.
+  open() {
+    const told = [];
+    const report = (text) => told.push(text);
+    const asked = this.model.get("settings");
+    this.start = this.live ? { ...asked } : snap(this.spec, asked, report);
+    this.settings = { ...this.start };
+    if (this.model.static) this.settings = snap(this.spec, readAddress(this.spec, this.start, report), report);
+    this.settle();
+    if (told.length) this.tell(told.join(" "), "snapped");
+  }
 
-  const act = (label, onclick, more = {}) => make("button", { type: "button", onclick, ...more }, label);
-  const copied = async (text, what) =>
-    tell((await copy(text)) ? `Copied ${what}: ${text}` : `Copy this ${what} by hand: ${text}`, "copied");
-  const toggle = act(
-    "Show the data",
-    () => {
-      tables.hidden = !tables.hidden;
-      toggle.setAttribute("aria-expanded", String(!tables.hidden));
-      toggle.textContent = tables.hidden ? "Show the data" : "Hide the data";
-      schedule();
-    },
-    { "aria-expanded": "false", "aria-controls": tables.id },
-  );
-  const actions = make(
-    "div",
-    { class: "explorer-actions" },
-    act("Reset", () => {
-      settings = { ...start };
-      tell("");
-      settle();
-    }),
-    spec.code.length ? act("Copy the Python", () => copied(codeNow(), "the Python that makes this")) : null,
-    model.static ? act("Copy link", () => copied(location.href, "the link")) : null,
-    toggle,
-  );
-  const root = make(
-    "figure",
-    { class: "explorer", id: `explorer-${spec.name}`, "aria-label": spec.title, "data-name": spec.name },
-    question ? question.element : null,
-    controls.length
-      ? make(
-          "div",
-          { class: "explorer-controls", style: `--explorer-least:${controls.length > 3 ? 15 : 12}rem` },
-          ...controls.map((c) => c.element),
-        )
-      : null,
-    make("div", { class: "explorer-panels" }, ...panels.map((p) => p.element)),
-    readout,
-    note,
-    spec.caption ? make("figcaption", { class: "explorer-caption" }, spec.caption) : null,
-    actions,
-    tables,
-    voice,
-  );
+  build() {
+    const { spec, id } = this;
+    const change = (name) => (value) => {
+      this.settings = { ...this.settings, [name]: value };
+      this.settle();
+    };
+    this.controls = spec.controls.map((control) =>
+      (control.kind === "slider" ? buildSlider : buildSelect)(
+        control,
+        `${id}-${control.name}`,
+        change(control.name),
+        this.live,
+      ),
+    );
+    this.panels = spec.panels.map((panel, i) => buildPanel(panel, `${id}-${i}`, (text) => this.say(text)));
+    this.question = spec.question && buildQuestion(spec.question, `${id}-guess`, () => this.schedule());
+    this.readout = make("p", { class: "explorer-readout" });
+    this.note = make("p", { class: "explorer-note", role: "status" });
+    this.voice = make("p", { class: "explorer-unseen", "aria-live": "polite" });
+    this.tables = make("div", { class: "explorer-tables", id: `${id}-data`, hidden: true });
+    const least = `--explorer-least:${spec.controls.length > 3 ? 15 : 12}rem`;
+    this.root = make(
+      "figure",
+      { class: "explorer", id: `explorer-${spec.name}`, "aria-label": spec.title, "data-name": spec.name },
+      this.question?.element,
+      make("div", { class: "explorer-controls", style: least }, ...this.controls.map((c) => c.element)),
+      make("div", { class: "explorer-panels" }, ...this.panels.map((p) => p.element)),
+      this.readout,
+      this.note,
+      spec.caption && make("figcaption", { class: "explorer-caption" }, spec.caption),
+      this.buildActions(),
+      this.tables,
+      this.voice,
+    );
+  }
 
-  const asking = live
-    ? asker(model, spec.limit, {
-        busy: () => tell("Computing …", "busy"),
-        answered: (result) => {
-          data = result;
-          tell("");
-          schedule();
-        },
-        failed: (text) => {
-          data = grid;
-          tell(text, "error");
-          schedule();
-        },
-      })
-    : null;
+  buildActions() {
+    const button = (label, onclick) => make("button", { type: "button", onclick }, label);
+    const give = async (text, what) =>
+      this.tell((await copy(text)) ? `Copied ${what}: ${text}` : `Copy ${what} by hand: ${text}`, "copied");
+    this.toggle = button("Show the data", () => {
+      this.tables.hidden = !this.tables.hidden;
+      this.toggle.setAttribute("aria-expanded", String(!this.tables.hidden));
+      this.toggle.textContent = this.tables.hidden ? "Show the data" : "Hide the data";
+      this.schedule();
+    });
+    this.toggle.setAttribute("aria-expanded", "false");
+    this.toggle.setAttribute("aria-controls", this.tables.id);
+    const reset = button("Reset", () => {
+      this.settings = { ...this.start };
+      this.settle();
+    });
+    const code = button("Copy the Python", () => give(this.code(), "the Python that makes this"));
+    const link = button("Copy link", () => give(location.href, "the link to this"));
+    return make(
+      "div",
+      { class: "explorer-actions" },
+      reset,
+      this.spec.code.length && code,
+      this.model.static && link,
+      this.toggle,
+    );
+  }
 
-  function settle() {
-    const off = spec.controls.some((c) => !axes.has(c.name) && !c.values.includes(settings[c.name]));
-    if (asking && off) asking.ask(settings);
+  code() {
+    return this.spec.code.map((part) => (Array.isArray(part) ? python(this.settings[part[0]]) : part)).join("");
+  }
+
+  tell(text, kind = "") {
+    this.note.textContent = text;
+    this.note.dataset.kind = kind;
+  }
+
+  say(text) {
+    clearTimeout(this.spoken);
+    this.spoken = setTimeout(() => (this.voice.textContent = text), 400);
+  }
+
+  busy() {
+    this.tell("Computing …", "busy");
+  }
+
+  answered(data) {
+    this.data = data;
+    this.tell("");
+    this.schedule();
+  }
+
+  failed(text) {
+    this.data = this.grid;
+    this.tell(text, "error");
+    this.schedule();
+  }
+
+  // After every new setting: ask Python or answer from the grid, and let the address say where the reader stands.
+  settle() {
+    const { spec, settings, model } = this;
+    this.tell("");
+    if (this.asker && spec.controls.some((c) => !c.values.includes(settings[c.name]))) this.asker.ask(settings);
     else {
-      asking?.stop();
-      data = grid;
-      if (note.dataset.kind !== "copied" || live) tell("");
+      this.asker?.stop();
+      this.data = this.grid;
     }
-    if (model.static) writeAddress(spec, settings, start);
+    if (model.static) writeAddress(spec, settings, this.start);
     else {
       model.set("settings", settings);
       model.save_changes();
     }
-    schedule();
+    this.schedule();
   }
 
-  function schedule() {
-    if (!frame) frame = requestAnimationFrame(draw);
+  schedule() {
+    this.frame ||= requestAnimationFrame(() => this.draw());
   }
 
-  function draw() {
-    frame = 0;
+  draw() {
+    this.frame = 0;
+    const { spec, settings, data, question } = this;
     const at = Object.fromEntries(spec.controls.map((c) => [c.name, nearest(c, settings[c.name])]));
     const veiled = Boolean(question && !question.state.open);
-    const answer = question && take(data, asked.answer, [], at)[0];
-    controls.forEach((control, i) => control.set(settings[spec.controls[i].name]));
-    const lines = [],
-      words = [];
-    const drawn = panels.map((panel, i) => {
-      const { mark } = spec.panels[i];
-      const value = mark && settings[mark];
-      const guess = i === 0 &&
-        asked?.mark &&
-        question.state.guess !== null && { mark: asked.mark, guess: question.state.guess, answer };
-      const result = panel.update(data, at, value, veiled, guess);
-      const label = veiled ? "Hidden until you reveal it." : describePanel(result.panel, data, at, result.curves);
-      panel.canvas.setAttribute(
-        "aria-label",
-        [`${spec.title}.`, `Shown for ${settingOf()}.`, label].filter(Boolean).join(" "),
-      );
-      words.push(label);
-      if (mark && !veiled)
-        lines.push(
-          `At ${spec.panels[i].x.label} = ${withUnit(format(value), spec.panels[i].x.unit)}: ${panel.readout(value)}.`,
-        );
-      return result;
-    });
-    if (question?.state.guess != null) question.update(answer);
-    readout.textContent = lines.join(" ");
-    readout.hidden = !lines.length;
-    toggle.hidden = Boolean(veiled);
-    if (!tables.hidden)
-      tables.replaceChildren(
-        ...drawn.map((d, i) =>
-          showTable(
-            tableOf(d.panel, d.curves, data, at),
-            spec.panels[i].y.label || spec.title,
-            `${spec.name}${drawn.length > 1 ? `-${i + 1}` : ""}.csv`,
-          ),
-        ),
-      );
-    say(lines.join(" ") || words.join(" "));
+    const guess = question &&
+      question.state.guess !== null && {
+        mark: spec.question.mark,
+        guess: question.state.guess,
+        answer: take(data, spec.question.answer, [], at)[0],
+      };
+    this.controls.forEach((control, i) => control.set(settings[spec.controls[i].name]));
+    const drawn = this.panels.map((panel, i) =>
+      panel.update(data, at, settings[spec.panels[i].mark], veiled, i === 0 && guess),
+    );
+    if (guess) question.update(guess.answer);
+    this.toggle.hidden = veiled;
+    this.describe(drawn, at, veiled);
+    if (!this.tables.hidden) this.tabulate(drawn, at);
   }
 
-  const settingOf = () =>
-    spec.controls
-      .map(
-        (c) =>
-          c.label +
-          (c.kind === "select"
-            ? `: ${shown(c, settings[c.name])}`
-            : ` = ${withUnit(format(settings[c.name]), c.unit)}`),
-      )
-      .join("; ");
-  el.append(root);
-  const picture = document.querySelector(`.explorer-static[data-for="${spec.name}"]`);
+  describe(drawn, at, veiled) {
+    const { spec, settings, panels } = this;
+    const head = `${spec.title}. Shown for ${phraseOf(spec, settings)}.`;
+    const words = drawn.map(({ panel, curves }) =>
+      veiled ? "Hidden until you reveal it." : describePanel(panel, this.data, at, curves),
+    );
+    panels.forEach((panel, i) => panel.canvas.setAttribute("aria-label", `${head} ${words[i]}`));
+    const lines = spec.panels.map(({ mark, x }, i) => {
+      if (!mark || veiled) return "";
+      return `At ${x.label} = ${withUnit(format(settings[mark]), x.unit)}: ${panels[i].readout(settings[mark])}.`;
+    });
+    this.readout.textContent = lines.filter(Boolean).join(" ");
+    this.readout.hidden = !this.readout.textContent;
+    this.say(this.readout.textContent || words.join(" "));
+  }
+
+  tabulate(drawn, at) {
+    const { name, title } = this.spec;
+    const file = (i) => `${name}${drawn.length > 1 ? `-${i + 1}` : ""}.csv`;
+    this.tables.replaceChildren(
+      ...drawn.map(({ panel, curves }, i) =>
+        showTable(tableOf(panel, curves, this.data, at), panel.y.label || title, file(i)),
+      ),
+    );
+  }
+}
+
+const phraseOf = (spec, settings) =>
+  spec.controls
+    .map((control) => {
+      const value = settings[control.name];
+      if (control.kind === "select") return `${control.label}: ${shown(control, value)}`;
+      return `${control.label} = ${withUnit(format(value), control.unit)}`;
+    })
+    .join("; ");
+
+async function render({ model, el }) {
+  const figure = new Figure(model, await unpack(model.get("spec").layout, model.get("packed")));
+  el.append(figure.root);
+  const picture = document.querySelector(`.explorer-static[data-for="${figure.spec.name}"]`);
   if (picture) {
     picture.classList.add("explorer-replaced");
-    root.classList.add("explorer-pictured");
+    figure.root.classList.add("explorer-pictured");
   }
-  const watch = new ResizeObserver(() => schedule());
-  watch.observe(root);
-  settle();
-  if (message.length) tell(message.join(" "), "snapped");
-  draw();
+  const watch = new ResizeObserver(() => figure.schedule());
+  watch.observe(figure.root);
+  figure.draw();
   return () => watch.disconnect();
 }
 

@@ -2,9 +2,7 @@
 
 import re
 import string
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import anywidget
 import numpy as np
@@ -13,106 +11,13 @@ from anywidget._util import repr_mimebundle
 
 from lib.explorer_data import nearest, nice_limits, number, pack, time_limit, unpack
 from lib.explorer_picture import describe, draw, setting
+from lib.explorer_spec import Axis, Bars, Image, Line, Panel, Points, Question, Select, Slider, check
 from lib.explorer_stage import stage
 
 __all__ = ["Axis", "Bars", "Explorer", "Image", "Line", "Panel", "Points", "Question", "Select", "Slider", "stage"]
 
 SOURCES = ("simulation", "theory", "recorded")
 HERE = Path(__file__).parent
-
-
-@dataclass(frozen=True)
-class Slider:
-    """A numeric control over the grid's coordinate `name`; `log` says which of two values counts as nearer."""
-
-    name: str
-    label: str
-    log: bool = False
-    unit: str = ""
-
-
-@dataclass(frozen=True)
-class Select:
-    """A choice among the grid's coordinate `name`; `options` maps values to what the reader sees."""
-
-    name: str
-    label: str
-    options: dict | None = None
-
-
-@dataclass(frozen=True)
-class Axis:
-    """An axis; `name` is a dimension of the grid, or a variable where the positions themselves vary."""
-
-    name: str | None = None
-    label: str = ""
-    log: bool = False
-    limits: tuple[float, float] | None = None
-    unit: str = ""
-
-
-@dataclass(frozen=True)
-class Series:
-    """Variable `y` of the grid with its legend; `low` and `high` name variables, `color` counts from 0."""
-
-    y: str
-    label: str
-    x: str | None = None
-    low: str | None = None
-    high: str | None = None
-    source: str = "simulation"
-    color: int | None = None
-    kind: ClassVar[str] = ""
-
-
-class Line(Series):
-    """A curve, with a band where `low` and `high` are given."""
-
-    kind = "line"
-
-
-class Points(Series):
-    """Markers, with error bars where `low` and `high` are given."""
-
-    kind = "points"
-
-
-class Bars(Series):
-    """Bars over categories or over a few numbers."""
-
-    kind = "bars"
-
-
-@dataclass(frozen=True)
-class Image(Series):
-    """A heat map of variable `y` over the two axes of its panel; `limits` fixes the colour scale."""
-
-    limits: tuple[float, float] | None = None
-    kind: ClassVar[str] = "image"
-
-
-@dataclass(frozen=True)
-class Panel:
-    """Series that share two axes."""
-
-    series: list
-    x: Axis
-    y: Axis = Axis()
-
-
-@dataclass(frozen=True)
-class Question:
-    """What the reader guesses before the figure shows itself; `answer` names a variable of the grid.
-
-    `mark` ("x" or "y") also draws guess and answer in the first panel.
-    """
-
-    text: str
-    answer: str
-    limits: tuple[float, float]
-    unit: str = ""
-    log: bool = False
-    mark: str | None = None
 
 
 class Explorer(anywidget.AnyWidget):
@@ -271,8 +176,9 @@ class Explorer(anywidget.AnyWidget):
         for text, field, form, conversion in string.Formatter().parse(template):
             parts.append(text)
             if field is not None:
+                allowed = ", ".join(sorted(names))
                 check(field in names and not form and not conversion,
-                      f"code uses {{{field}}}: only the controls' plain names may stand there ({', '.join(sorted(names))}).")
+                      f"code uses {{{field}}}: only the controls' plain names may stand there ({allowed}).")
                 parts.append([field])
         return parts
 
@@ -308,9 +214,3 @@ class Explorer(anywidget.AnyWidget):
             check(name in result, f"compute returned no variable {name!r}.")
             check(not set(result[name].dims) & free, f"compute left {name!r} with the dimensions of the controls.")
         return list(self.spec["layout"]["variables"])
-
-
-def check(condition, sentence):
-    """Raise ValueError with `sentence` unless `condition` holds."""
-    if not condition:
-        raise ValueError(sentence)

@@ -160,7 +160,7 @@ function drawCurves(panel, curves, width, mark, id, veiled, guess) {
     parts.push(
       `<text class="explorer-veil" x="${px((left + right) / 2)}" y="${px(plot.bottom / 2)}" text-anchor="middle">Guess first, then reveal</text>`,
     );
-  if (guess) parts.push(drawGuess(guess, panel, plot, x, y));
+  if (guess?.mark) parts.push(drawGuess(guess, panel, plot, x, y));
   return { svg: parts.join(""), width, height, plot, x, y };
 }
 

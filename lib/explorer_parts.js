@@ -6,7 +6,7 @@ function make(tag, attributes = {}, ...children) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (value !== false && value != null) element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.filter((child) => child != null));
+  element.append(...children.filter(Boolean));
   return element;
 }
 
@@ -33,7 +33,7 @@ const shown = (control, value) =>
   control.kind === "select" ? control.labels[control.values.indexOf(value)] : format(value);
 
 // ---- controls
-function buildSlider(control, id, live, change) {
+function buildSlider(control, id, change, live) {
   const count = control.values.length;
   const range = make("input", {
     type: "range",

@@ -7,6 +7,7 @@ import ast
 import csv
 import gzip
 import re
+from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -86,50 +87,45 @@ def test_equations_are_drawn(pages, open_page):
         page = open_page(path.as_uri(), ready=False)
         if page.query_selector(".math"):
             page.wait_for_selector(".math mjx-container svg")
-            page.wait_for_function("[...document.querySelectorAll('article .math')].every((m) => m.querySelector('svg'))")
+            every = "[...document.querySelectorAll('article .math')].every((math) => math.querySelector('svg'))"
+            page.wait_for_function(every)
+
+
+def every_slider(live_pages, open_page, **screen):
+    """Each slider of each figure of each page: (page, figure, slider, left, right, middle) in px of the screen."""
+    for path in live_pages:
+        page = open_page(path.as_uri(), **screen)
+        for figure in figures(page):
+            for slider in sliders(figure):
+                box = slider.bounding_box()
+                yield page, figure, slider, box["x"] + 6, box["x"] + box["width"] - 6, box["y"] + box["height"] / 2
 
 
 def test_sliders_answer_to_the_mouse(live_pages, open_page):
-    for path in live_pages:
-        page = open_page(path.as_uri())
-        for figure in figures(page):
-            for slider in sliders(figure):
-                box = slider.bounding_box()
-                middle = box["y"] + box["height"] / 2
-                page.mouse.move(box["x"] + box["width"] * 0.5, middle)
-                page.mouse.down()
-                page.mouse.move(box["x"] + box["width"] - 4, middle, steps=4)
-
-                def drag_back(x=box["x"] + 4, y=middle):
-                    page.mouse.move(x, y, steps=6)
-                    page.mouse.up()
-
-                expect_change(figure, drag_back)
+    for page, figure, _, left, right, middle in every_slider(live_pages, open_page):
+        page.mouse.move((left + right) / 2, middle)
+        page.mouse.down()
+        page.mouse.move(right, middle, steps=4)
+        expect_change(figure, partial(page.mouse.move, left, middle, steps=6))
+        page.mouse.up()
 
 
 def test_sliders_answer_to_keys(live_pages, open_page):
-    for path in live_pages:
-        page = open_page(path.as_uri())
-        for figure in figures(page):
-            for slider in sliders(figure):
-                slider.focus()
-                page.keyboard.press("Home")
-                first = slider.get_attribute("aria-valuetext")
-                expect_change(figure, lambda: page.keyboard.press("End"))
-                assert slider.get_attribute("aria-valuetext") != first
-                expect_change(figure, lambda: page.keyboard.press("ArrowLeft"))
-                expect_change(figure, lambda: page.keyboard.press("ArrowRight"))
+    for page, figure, slider, *_ in every_slider(live_pages, open_page):
+        slider.focus()
+        page.keyboard.press("Home")
+        first = slider.get_attribute("aria-valuetext")
+        expect_change(figure, partial(page.keyboard.press, "End"))
+        assert slider.get_attribute("aria-valuetext") != first
+        expect_change(figure, partial(page.keyboard.press, "ArrowLeft"))
+        expect_change(figure, partial(page.keyboard.press, "ArrowRight"))
 
 
 def test_sliders_answer_to_touch(live_pages, open_page):
-    for path in live_pages:
-        page = open_page(path.as_uri(), width=390, has_touch=True, is_mobile=True)
-        for figure in figures(page):
-            for slider in sliders(figure):
-                box = slider.bounding_box()
-                middle = box["y"] + box["height"] / 2
-                page.touchscreen.tap(box["x"] + 8, middle)
-                expect_change(figure, lambda x=box["x"] + box["width"] - 8, y=middle: page.touchscreen.tap(x, y))
+    screen = {"width": 390, "has_touch": True, "is_mobile": True}
+    for page, figure, _, left, right, middle in every_slider(live_pages, open_page, **screen):
+        page.touchscreen.tap(left, middle)
+        expect_change(figure, partial(page.touchscreen.tap, right, middle))
 
 
 def test_menus_answer(live_pages, open_page):
@@ -139,19 +135,23 @@ def test_menus_answer(live_pages, open_page):
             for menu in figure.query_selector_all("select"):
                 last = len(menu.query_selector_all("option")) - 1
                 menu.select_option(index=0)
-                expect_change(figure, lambda menu=menu, last=last: menu.select_option(index=last))
+                expect_change(figure, partial(menu.select_option, index=last))
 
 
 CONTRAST = r"""(figure) => {
   const parse = (text) => text.match(/[\d.]+/g).map(Number);
-  const light = (rgb) => rgb.slice(0, 3).map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+  const linear = (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  const light = (rgb) => rgb.slice(0, 3).map((v) => linear(v / 255))
     .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
   const ground = light(parse(getComputedStyle(figure).backgroundColor));
-  const ratio = (text) => { const v = light(parse(text)); return (Math.max(v, ground) + 0.05) / (Math.min(v, ground) + 0.05); };
+  const ratio = (text) => {
+    const v = light(parse(text));
+    return (Math.max(v, ground) + 0.05) / (Math.min(v, ground) + 0.05);
+  };
   const poor = [];
   const check = (selector, property, least) => figure.querySelectorAll(selector).forEach((part) => {
     const color = getComputedStyle(part)[property];
-    if (color !== "none" && ratio(color) < least) poor.push(`${selector} ${color} on the figure: ${ratio(color).toFixed(2)}`);
+    if (color !== "none" && ratio(color) < least) poor.push(`${part.className} ${color}: ${ratio(color)}`);
   });
   check("label, output, li, p, figcaption, .explorer-xlabel, .explorer-ylabel, .explorer-ticks span", "color", 4.5);
   check(".explorer-actions button", "color", 4.5);
@@ -175,6 +175,12 @@ def test_light_and_dark_follow_the_theme_and_stay_legible(live_pages, open_page)
             assert looks[0][1] != looks[1][1]
 
 
+UNREADABLE = """(figure, width) => [...figure.querySelectorAll(".explorer-svg text")].filter((text) => {
+  const box = text.getBoundingClientRect();
+  return parseFloat(getComputedStyle(text).fontSize) < 11 || box.left < -0.5 || box.right > width + 0.5;
+}).map((text) => text.textContent)"""
+
+
 @pytest.mark.parametrize("width", [390, 360])
 def test_narrow_screens_hold_everything(pages, open_page, width):
     for path in pages:
@@ -185,18 +191,16 @@ def test_narrow_screens_hold_everything(pages, open_page, width):
                     .map((part) => [part.outerHTML, part.getBoundingClientRect()])
                     .filter(([, box]) => box.width && (box.width < 24 || box.height < 24)).map(([html]) => html)""")
                 assert small == []
-                texts = figure.evaluate("""(figure) => [...figure.querySelectorAll(".explorer-svg")].flatMap((svg) =>
-                    [...svg.querySelectorAll("text")].map((t) => [t.textContent, parseFloat(getComputedStyle(t).fontSize),
-                    t.getBoundingClientRect().left >= -0.5 && t.getBoundingClientRect().right <= innerWidth + 0.5]))""")
-                assert [t for t in texts if t[1] < 11 or not t[2]] == []
+                assert figure.evaluate(UNREADABLE, width) == []
         # is_mobile widens the layout to what overflows, so the screen's own width is the measure
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path.name
 
 
 OVERLAPS = """(figure) => [...figure.querySelectorAll(".explorer-svg")].flatMap((svg) => {
   const boxes = [...svg.querySelectorAll(".explorer-axes text")].map((t) => [t.textContent, t.getBoundingClientRect()]);
-  return boxes.flatMap(([one, a], i) => boxes.slice(i + 1).filter(([, b]) =>
-    a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 4 && b.top < a.bottom - 4).map(([two]) => `${one} over ${two}`));
+  const meet = (a, b) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 4 && b.top < a.bottom - 4;
+  return boxes.flatMap(([one, a], i) =>
+    boxes.slice(i + 1).filter(([, b]) => meet(a, b)).map(([two]) => `${one} over ${two}`));
 })"""
 
 
@@ -226,14 +230,15 @@ def test_address_carries_the_setting(live_pages, open_page):
 def test_address_off_the_grid_snaps_and_says_so(live_pages, open_page):
     for path in live_pages:
         page = open_page(path.as_uri())
-        named = [(f.get_attribute("data-name"), [s.get_attribute("data-control") for s in sliders(f)]) for f in figures(page)]
-        for i, (name, controls) in enumerate(named):
-            if not controls:
+        for i, figure in enumerate(figures(page)):
+            name, slider = figure.get_attribute("data-name"), next(sliders(figure), None)
+            if not slider:
                 continue
-            again = open_page(f"{path.as_uri()}?{name}.{controls[0]}=0.0123456")
+            key = f"{name}.{slider.get_attribute('data-control')}"
+            again = open_page(f"{path.as_uri()}?{key}=0.0123456")
             note = figures(again)[i].query_selector(".explorer-note").inner_text()
             assert "0.0123 was not computed" in note and "nearest" in note
-            broken = open_page(f"{path.as_uri()}?{name}.{controls[0]}=lots")
+            broken = open_page(f"{path.as_uri()}?{key}=lots")
             assert "not a number" in figures(broken)[i].query_selector(".explorer-note").inner_text()
 
 
@@ -260,6 +265,9 @@ def test_copied_python_is_python_with_these_settings(live_pages, open_page):
     assert copied, "no figure offers its Python"
 
 
+ROWS = "(table) => [...table.querySelectorAll('tr')].map((row) => [...row.children].map((cell) => cell.textContent))"
+
+
 def test_table_equals_the_csv(live_pages, open_page):
     for path in live_pages:
         page = open_page(path.as_uri())
@@ -267,7 +275,7 @@ def test_table_equals_the_csv(live_pages, open_page):
             figure.query_selector("text=Show the data").click()
             look(figure)
             for table in figure.query_selector_all(".explorer-table"):
-                shown = table.evaluate("(t) => [...t.querySelectorAll('tr')].map((r) => [...r.children].map((c) => c.textContent))")
+                shown = table.evaluate(ROWS)
                 with page.expect_download() as download:
                     table.query_selector("text=Download CSV").click()
                 assert download.value.suggested_filename.endswith(".csv")

@@ -117,7 +117,7 @@ def learn(
         weights = projection.hebbian(draws, pairs)
         return [projection.select(draws, p, weights) for p in densities]
     y_r, y_l = (torch.cat(side, dim=1) for side in zip(*pairs, strict=True))
-    return [projection.least_squares(draws, p, y_r, y_l) for p in densities]
+    return projection.least_squares(draws, densities, y_r, y_l)
 
 
 def _blocks(n_rows: int, n_neurons: int, n_densities: int, memory: int, density=None, fan_in=None) -> Iterator[slice]:

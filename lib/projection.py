@@ -155,35 +155,47 @@ def hebbian(draws: Tensor, pairs: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
     return with_values(products, entries(products) / n_odors - chance)
 
 
-def least_squares(draws: Tensor, density: float, y_r: Tensor, y_l: Tensor) -> Tensor:
-    """The limit of SGD: row by row the least-squares weights of minimum norm on the mask (`eq-sgd`).
+def least_squares(draws: Tensor, densities: Iterable[float], y_r: Tensor, y_l: Tensor) -> list[Tensor]:
+    """The limit of SGD at each density: row by row the masked least-squares weights of minimum norm (`eq-sgd`).
 
-    y_r (n_receiving, P), y_l (n_sending, P): codes of the familiar odors, centred here. The smaller of the two Gram
-    matrices is inverted, in float64 since that squares the condition number.
+    y_r (n_receiving, P), y_l (n_sending, P): codes of the familiar odors, centred here, in float64 since Gram matrices
+    square the condition number.
     """
     y_r, y_l = (y.double() - y.double().mean(1, keepdim=True) for y in (y_r, y_l))
-    weights = torch.zeros_like(entries(draws))
+    densities = list(densities)
+    row_by_row = sum(float((fan_in_of(draws, p) ** 2).sum()) for p in densities)
+    shared = y_l @ y_l.T if len(y_l) ** 2 < row_by_row else None
     everyone = torch.arange(draws.shape[1], device=draws.device)
     sparse = draws.layout is torch.sparse_csr
     ends = draws.crow_indices().tolist() if sparse else []
+    learned = [torch.zeros_like(entries(draws)) for _ in densities]
     for i, target in enumerate(y_r):
         place = slice(ends[i], ends[i + 1]) if sparse else i
-        taken = torch.nonzero(entries(draws)[place] < density).ravel()
-        inputs = (draws.col_indices()[place] if sparse else everyone)[taken]
-        weights[place][taken] = _minimum_norm(y_l[inputs], target).float()
-    return with_values(draws, weights)
+        for density, weights in zip(densities, learned, strict=True):
+            taken = torch.nonzero(entries(draws)[place] < density).ravel()
+            inputs = (draws.col_indices()[place] if sparse else everyone)[taken]
+            gram = None if shared is None else shared[inputs][:, inputs]
+            weights[place][taken] = _minimum_norm(y_l[inputs], target, gram).float()
+    return [with_values(draws, weights) for weights in learned]
 
 
-def _minimum_norm(x: Tensor, y: Tensor) -> Tensor:
-    """argmin |w| among the minimisers of |w x - y|, for centred x (k, P) and y (P,)."""
+def _minimum_norm(x: Tensor, y: Tensor, gram: Tensor | None) -> Tensor:
+    """argmin |w| among the minimisers of |w x - y|, for centred x (k, P), y (P,), and x x^T where it is known."""
     k, n_odors = x.shape
     if k == 0:
         return x.new_zeros(0)
-    gram = x @ x.T if k < n_odors else x.T @ x
-    if k >= n_odors:  # centred codes leave the constant undetermined; fixing it changes no weight
+    if (
+        k >= n_odors
+    ):  # the smaller Gram matrix; centred codes leave its constant undetermined: fix it, no weight changes
+        gram = x.T @ x
         gram += gram.diagonal().mean()
+    elif gram is None:
+        gram = x @ x.T
     factor, failed = torch.linalg.cholesky_ex(gram)
     pivots = factor.diagonal()
-    regular = not failed and pivots.min() > 1e-6 * pivots.max()
-    inverse = factor.cholesky_inverse() if regular else torch.linalg.pinv(gram, rtol=1e-10, hermitian=True)
-    return inverse @ (x @ y) if k < n_odors else x @ (inverse @ y)
+    right = (x @ y if k < n_odors else y)[:, None]
+    if not failed and pivots.min() > 1e-6 * pivots.max():
+        solution = torch.cholesky_solve(right, factor)
+    else:
+        solution = torch.linalg.pinv(gram, rtol=1e-10, hermitian=True) @ right
+    return solution.ravel() if k < n_odors else x @ solution.ravel()

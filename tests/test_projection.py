@@ -90,7 +90,7 @@ def test_least_squares_is_the_pseudoinverse_on_the_mask(n_odors, silent):
     if silent:
         y_l[::3] = 0
     draws = projection.draw_synapses(np.random.default_rng(0), 6, 80, fan_in=40)
-    weights = projection.least_squares(draws, 1.0, y_r, y_l).numpy()
+    weights = projection.least_squares(draws, [1.0], y_r, y_l)[0].numpy()
     for i, inputs in enumerate(present(draws)):
         x = y_l.numpy()[inputs].astype(float)
         x, y = x - x.mean(1, keepdims=True), y_r.numpy()[i] - y_r.numpy()[i].mean()
@@ -103,9 +103,17 @@ def test_least_squares_is_the_same_on_a_sparse_mask():
     draws = projection.draw_synapses(np.random.default_rng(0), 6, 80, density=0.1)
     assert draws.layout is torch.sparse_csr
     dense = torch.where(torch.from_numpy(present(draws, 0.1)), draws.to_dense(), torch.ones(()))
-    sparse = projection.least_squares(draws, 0.05, y_r, y_l).to_dense()
-    np.testing.assert_allclose(sparse, projection.least_squares(dense, 0.05, y_r, y_l), atol=1e-6)
+    sparse = projection.least_squares(draws, [0.05], y_r, y_l)[0].to_dense()
+    np.testing.assert_allclose(sparse, projection.least_squares(dense, [0.05], y_r, y_l)[0], atol=1e-6)
     assert sparse.any()
+
+
+def test_a_shared_gram_matrix_changes_nothing():
+    y_r, y_l = codes(3, n_receiving=30, n_sending=30, n_odors=100)
+    draws = projection.draw_synapses(np.random.default_rng(0), 30, 30, density=0.9)
+    many = projection.least_squares(draws, [0.3, 0.8, 0.9], y_r, y_l)[1]
+    alone = projection.least_squares(draws[:1], [0.8], y_r[:1], y_l)[0]
+    np.testing.assert_allclose(many[:1], alone, atol=1e-6)
 
 
 def test_unused_senders_are_left_out():

@@ -37,7 +37,7 @@ def _quantise(values):
     shown = values[finite]
     low, high = (shown.min(), shown.max()) if shown.size else (0.0, 0.0)
     whole = bool(np.all(shown == np.round(shown)) and high - low < MISSING)
-    log = bool(not whole and low > 0 and high / low > 50)
+    log = bool(not whole and 0 < low < high / 50)
     if log:
         low, high, shown = math.log(low), math.log(high), np.log(shown)
     step = 1.0 if whole else float(high - low) / (MISSING - 1)

@@ -28,7 +28,8 @@ function snap(spec, settings, report) {
         value = control.values[nearest(control, asked)];
       if (value !== asked)
         report(
-          `${control.label} ${format(asked)} was not computed for this page; the nearest that was, ${shown(control, value)}, is shown.`,
+          `${control.label} ${format(asked)} was not computed for this page; ` +
+            `the nearest that was, ${shown(control, value)}, is shown.`,
         );
       return [control.name, value];
     }),

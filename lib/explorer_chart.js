@@ -17,6 +17,9 @@ function niceStep(least) {
   return [1, 2, 5, 10].map((m) => m * power).find((step) => step >= least * (1 - 1e-9));
 }
 
+const grouped = (v, digits) =>
+  v.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }).replace("-", "−");
+
 // Tick values and labels: 1-2-5 steps, or whole powers of ten where a logarithmic axis is long.
 function ticksOf(axis, count) {
   const [low, high] = axis.limits;
@@ -40,11 +43,7 @@ function ticksOf(axis, count) {
   const values = [];
   for (let i = Math.ceil(low / step - 1e-9); i <= high / step + 1e-9; i++) values.push(i * step);
   const label = (v) =>
-    Math.abs(v) < step / 2
-      ? "0"
-      : digits > 4 || Math.abs(v) >= 1e6
-        ? format(v)
-        : v.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }).replace("-", "−");
+    Math.abs(v) < step / 2 ? "0" : digits > 4 || Math.abs(v) >= 1e6 ? format(v) : grouped(v, digits);
   return values.map((value) => ({ value, label: label(value) }));
 }
 
@@ -112,56 +111,67 @@ function xLabels(marks, y) {
     .join("");
 }
 
-function drawCurves(panel, curves, width, mark, id, veiled, guess) {
+// Where everything stands: the plot's edges, both scales, ticks and labels.
+function frameOf(panel, curves, width) {
   const height = Math.round(Math.min(400, Math.max(230, width * 0.6)));
   const yTicks = ticksOf(panel.y, Math.round(height / 55));
   const left = Math.max(...yTicks.map((t) => t.label.length)) * CHARACTER + 12;
-  const bands = panel.kind === "bands" ? [...new Set(curves.flatMap((c) => c.x))] : null;
   const right = width - 14;
-  let wrapped = [],
-    foot = 26;
-  if (bands) {
-    const room = Math.floor((right - left) / bands.length / CHARACTER);
-    const text = bands.every((v) => typeof v === "string");
-    wrapped = bands.map((v) => (text ? wrap(v, Math.max(3, room)) : [format(v)]));
-    foot = 12 + 14 * Math.max(...wrapped.map((lines) => lines.length));
+  if (panel.kind === "xy") {
+    const plot = { left, right, top: 8, bottom: height - 26 };
+    const x = scaleOf(panel.x, left, right);
+    const ticks = ticksOf(panel.x, Math.max(2, Math.floor((right - left) / 64)));
+    const marks = ticks.map((t) => ({ at: x(t.value), lines: [t.label] }));
+    return { width, height, plot, x, y: scaleOf(panel.y, plot.bottom, plot.top), yTicks, marks };
   }
+  const bands = [...new Set(curves.flatMap((c) => c.x))];
+  const slot = (right - left) / bands.length;
+  const room = Math.max(3, Math.floor(slot / CHARACTER));
+  const lines = bands.map((v) => (typeof v === "string" ? wrap(v, room) : [format(v)]));
+  const foot = 12 + 14 * Math.max(...lines.map((wrapped) => wrapped.length));
   const plot = { left, right, top: 8, bottom: height - foot };
-  const x = bands
-    ? (v) => left + ((bands.indexOf(v) + 0.5) * (right - left)) / bands.length
-    : scaleOf(panel.x, left, right);
-  const y = scaleOf(panel.y, plot.bottom, plot.top);
-  const marks = bands
-    ? bands.map((v, i) => ({ at: x(v), lines: wrapped[i] }))
-    : ticksOf(panel.x, Math.max(2, Math.floor((right - left) / 64))).map((t) => ({ at: x(t.value), lines: [t.label] }));
-  const parts = [
-    `<clipPath id="${id}"><rect x="${left}" y="0" width="${right - left}" height="${plot.bottom + 0.5}"/></clipPath>`,
-  ];
-  parts.push(
-    `<g class="explorer-axes"><path class="explorer-gridlines" d="${yTicks.map((t) => `M${left},${px(y(t.value))}H${right}`).join("")}"/>`,
+  const x = (v) => left + (bands.indexOf(v) + 0.5) * slot;
+  const marks = bands.map((v, i) => ({ at: x(v), lines: lines[i] }));
+  return { width, height, plot, x, y: scaleOf(panel.y, plot.bottom, plot.top), yTicks, marks, slot };
+}
+
+function drawAxes({ plot: { left, right, bottom }, y, yTicks, marks, slot }, ground) {
+  const lines = yTicks.map((t) => `M${left},${px(y(t.value))}H${right}`).join("");
+  const labels = yTicks.map(
+    (t) => `<text x="${left - 8}" y="${px(y(t.value) + 4)}" text-anchor="end">${t.label}</text>`,
   );
-  parts.push(
-    yTicks.map((t) => `<text x="${left - 8}" y="${px(y(t.value) + 4)}" text-anchor="end">${t.label}</text>`).join(""),
+  const notches = slot ? "" : marks.map((m) => `M${px(m.at)},${bottom}v5`).join("");
+  return (
+    `<g class="explorer-axes"><path class="explorer-gridlines" d="${lines}"/>${labels.join("")}` +
+    `<path class="explorer-baseline" d="M${left},${slot ? ground : bottom}H${right}${notches}"/>` +
+    `${xLabels(marks, bottom + 19)}</g>`
   );
-  const ground = panel.y.log || panel.y.limits[0] > 0 || panel.y.limits[1] < 0 ? plot.bottom : px(y(0));
-  parts.push(
-    `<path class="explorer-baseline" d="M${left},${bands ? ground : plot.bottom}H${right}${bands ? "" : marks.map((m) => `M${px(m.at)},${plot.bottom}v5`).join("")}"/>`,
-  );
-  parts.push(xLabels(marks, plot.bottom + 19), "</g>");
-  if (mark !== null && mark !== undefined)
-    parts.push(`<path class="explorer-mark" d="M${px(x(mark))},${plot.top}V${plot.bottom}"/>`);
-  const order = { bars: 0, line: 1, points: 2 };
+}
+
+function drawCurves(panel, curves, width, mark, id, veiled, guess) {
+  const frame = frameOf(panel, curves, width);
+  const { plot, x, y } = frame;
+  const { left, right, top, bottom } = plot;
+  const [lowest, highest] = panel.y.limits;
+  const ground = panel.y.log || lowest > 0 || highest < 0 ? bottom : px(y(0));
+  // A range that reaches below a logarithmic axis ends at the axis.
+  const edge = (value) => (panel.y.log && value <= 0 ? bottom + 10 : y(value));
   const bars = curves.filter((c) => c.series.kind === "bars");
-  for (const curve of veiled ? [] : [...curves].sort((a, b) => order[a.series.kind] - order[b.series.kind])) {
-    const layout = { panel, x, y, id, ground, bars, slot: bands && (right - left) / bands.length };
-    parts.push({ bars: drawBars, line: drawLine, points: drawPoints }[curve.series.kind](curve, layout));
-  }
-  if (veiled)
-    parts.push(
-      `<text class="explorer-veil" x="${px((left + right) / 2)}" y="${px(plot.bottom / 2)}" text-anchor="middle">Guess first, then reveal</text>`,
-    );
-  if (guess?.mark) parts.push(drawGuess(guess, panel, plot, x, y));
-  return { svg: parts.join(""), width, height, plot, x, y };
+  const order = { bars: 0, line: 1, points: 2 };
+  const draw = { bars: drawBars, line: drawLine, points: drawPoints };
+  const layout = { panel, x, y, edge, ground, bars, slot: frame.slot };
+  const shapes = [...curves]
+    .sort((a, b) => order[a.series.kind] - order[b.series.kind])
+    .map((curve) => draw[curve.series.kind](curve, layout));
+  const room = `x="${left - 6}" y="${top - 6}" width="${right - left + 12}" height="${bottom - top + 12}"`;
+  const middle = `x="${px((left + right) / 2)}" y="${px(bottom / 2)}" text-anchor="middle"`;
+  const veil = `<text class="explorer-veil" ${middle}>Guess first, then reveal</text>`;
+  const svg =
+    `<clipPath id="${id}"><rect ${room}/></clipPath>${drawAxes(frame, ground)}` +
+    (mark == null ? "" : `<path class="explorer-mark" d="M${px(x(mark))},${top}V${bottom}"/>`) +
+    (veiled ? veil : `<g clip-path="url(#${id})">${shapes.join("")}</g>`) +
+    (guess?.mark ? drawGuess(guess, panel, plot, x, y) : "");
+  return { ...frame, svg };
 }
 
 // The reader's guess and the answer as rules across the panel, each with its name.
@@ -174,28 +184,33 @@ function drawGuess({ mark, guess, answer }, panel, { left, right, top, bottom },
       mark === "x"
         ? `x="${at + 5}" y="${top + (name === "answer" ? 12 : 28)}"`
         : `x="${right}" y="${at - 5}" text-anchor="end"`;
-    return `<path class="${look}" d="${mark === "x" ? `M${at},${top}V${bottom}` : `M${left},${at}H${right}`}"/><text ${label}>${name}</text>`;
+    const d = mark === "x" ? `M${at},${top}V${bottom}` : `M${left},${at}H${right}`;
+    return `<path class="${look}" d="${d}"/><text ${label}>${name}</text>`;
   };
   return rule(guess, "your guess", "explorer-guess-line") + rule(answer, "answer", "explorer-answered");
 }
 
-const errors = (curve, x, y) =>
+const errors = (curve, x, edge) =>
   (curve.low || [])
-    .map((low, i) => (Number.isFinite(low + curve.high[i]) ? `M${px(x(i))},${px(y(low))}V${px(y(curve.high[i]))}` : ""))
+    .map((low, i) => {
+      const high = curve.high[i];
+      return Number.isFinite(low + high) ? `M${px(x(i))},${px(edge(low))}V${px(edge(high))}` : "";
+    })
     .join("");
 
-function drawBars(curve, { y, x, ground, bars, slot }) {
+function drawBars(curve, { x, y, edge, ground, bars, slot }) {
   const step = (slot * 0.8) / bars.length;
   const shift = (bars.indexOf(curve) - (bars.length - 1) / 2) * step;
   const ink = inkOf(curve.series);
   const shapes = curve.y.map((value, i) => {
     if (!Number.isFinite(value)) return "";
     const top = y(value);
-    return `<rect x="${px(x(curve.x[i]) + shift - step * 0.46)}" y="${px(Math.min(top, ground))}" width="${px(step * 0.92)}" height="${px(Math.abs(ground - top))}"/>`;
+    const place = `x="${px(x(curve.x[i]) + shift - step * 0.46)}" y="${px(Math.min(top, ground))}"`;
+    return `<rect ${place} width="${px(step * 0.92)}" height="${px(Math.abs(ground - top))}"/>`;
   });
   return (
     `<g style="fill:${ink}">${shapes.join("")}</g>` +
-    `<path class="explorer-whisker" d="${errors(curve, (i) => x(curve.x[i]) + shift, y)}"/>`
+    `<path class="explorer-whisker" d="${errors(curve, (i) => x(curve.x[i]) + shift, edge)}"/>`
   );
 }
 
@@ -214,29 +229,31 @@ function pathOf(curve, x, y) {
   return d;
 }
 
-function drawLine(curve, { panel, x, y, id }) {
+function drawLine(curve, { panel, x, y, edge }) {
   const ink = inkOf(curve.series);
   let band = "";
   if (curve.low) {
     const kept = curve.x
       .map((_, i) => i)
-      .filter((i) => Number.isFinite(y(curve.low[i]) + y(curve.high[i])))
+      .filter((i) => Number.isFinite(x(curve.x[i]) + curve.low[i] + curve.high[i]))
       .sort((a, b) => curve.x[a] - curve.x[b]);
-    const edge = (values, places) => places.map((i) => `${px(x(curve.x[i]))},${px(y(values[i]))}`).join("L");
-    if (kept.length)
-      band = `<path class="explorer-band" style="fill:${ink}" d="M${edge(curve.low, kept)}L${edge(curve.high, [...kept].reverse())}z"/>`;
+    const rim = (values, places) => places.map((i) => `${px(x(curve.x[i]))},${px(edge(values[i]))}`).join("L");
+    const d = `M${rim(curve.low, kept)}L${rim(curve.high, [...kept].reverse())}z`;
+    if (kept.length) band = `<path class="explorer-band" style="fill:${ink}" d="${d}"/>`;
   }
-  return `<g clip-path="url(#${id})">${band}<path class="explorer-line" style="stroke:${ink}" stroke-dasharray="${dashOf(panel, curve.series)}" d="${pathOf(curve, x, y)}"/></g>`;
+  const look = `style="stroke:${ink}" stroke-dasharray="${dashOf(panel, curve.series)}"`;
+  return `${band}<path class="explorer-line" ${look} d="${pathOf(curve, x, y)}"/>`;
 }
 
-function drawPoints(curve, { panel, x, y }) {
+function drawPoints(curve, { panel, x, y, edge }) {
   const ink = inkOf(curve.series),
     marker = markerOf(panel, curve.series);
   const inside = ([h, v]) => Number.isFinite(h + v);
   const places = curve.x.map((value, i) => [x(value), y(curve.y[i])]).filter(inside);
+  const shapes = places.map(([h, v]) => marker(px(h), px(v), 4)).join("");
   return (
-    `<path class="explorer-error" style="stroke:${ink}" d="${errors(curve, (i) => x(curve.x[i]), y)}"/>` +
-    `<path class="explorer-marker" style="fill:${ink}" d="${places.map(([h, v]) => marker(px(h), px(v), 4)).join("")}"/>`
+    `<path class="explorer-error" style="stroke:${ink}" d="${errors(curve, (i) => x(curve.x[i]), edge)}"/>` +
+    `<path class="explorer-marker" style="fill:${ink}" d="${shapes}"/>`
   );
 }
 
@@ -264,7 +281,7 @@ function imageOf(series, columns, rows, values) {
   return canvas.toDataURL();
 }
 
-function drawImage(panel, data, at, width) {
+function drawImage(panel, data, at, width, id) {
   const series = panel.series[0];
   const [columns, rows] = series.axes.map((axis) => data.dims[axis]);
   const values = take(data, series.y, series.axes, at);
@@ -283,9 +300,11 @@ function drawImage(panel, data, at, width) {
   const stops = series.shades
     .map((shade, i) => `<stop offset="${i / (series.shades.length - 1)}" stop-color="${shade}"/>`)
     .join("");
+  const tall = plot.bottom - plot.top;
+  const box = `x="${left}" y="${plot.top}" width="${right - left}" height="${tall}"`;
   const svg =
-    `<image x="${left}" y="${plot.top}" width="${right - left}" height="${plot.bottom - plot.top}" preserveAspectRatio="none" href="${imageOf(series, columns.length, rows.length, values)}"/>` +
-    `<g class="explorer-axes"><rect class="explorer-frame" x="${left}" y="${plot.top}" width="${right - left}" height="${plot.bottom - plot.top}"/>` +
+    `<image ${box} preserveAspectRatio="none" href="${imageOf(series, columns.length, rows.length, values)}"/>` +
+    `<g class="explorer-axes"><rect class="explorer-frame" ${box}/>` +
     rowLabels
       .map((label, j) =>
         j % every ? "" : `<text x="${left - 8}" y="${px(y(j) + 4)}" text-anchor="end">${escape(label)}</text>`,
@@ -295,8 +314,8 @@ function drawImage(panel, data, at, width) {
       columns.map((value, i) => ({ at: x(i), lines: [format(value)] })).filter((_, i) => i % skip === 0),
       plot.bottom + 19,
     ) +
-    `<linearGradient id="shades-${series.y}" x1="0" y1="1" x2="0" y2="0">${stops}</linearGradient>` +
-    `<rect x="${bar.x}" y="${plot.top}" width="12" height="${plot.bottom - plot.top}" fill="url(#shades-${series.y})"/>` +
+    `<linearGradient id="${id}" x1="0" y1="1" x2="0" y2="0">${stops}</linearGradient>` +
+    `<rect x="${bar.x}" y="${plot.top}" width="12" height="${tall}" fill="url(#${id})"/>` +
     shades.map((t) => `<text x="${bar.x + 18}" y="${px(bar.y(t.value) + 4)}">${t.label}</text>`).join("") +
     "</g>";
   return { svg, width, height, plot, columns, rows, values };

@@ -53,7 +53,8 @@ function format(value) {
   let text;
   if (size && (size < 1e-3 || size >= 1e6)) {
     const [mantissa, power] = value.toExponential(2).split("e");
-    const raised = String(Number(power)).replace(/[-\d]/g, (c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]);
+    const raise = (c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)];
+    const raised = String(Number(power)).replace(/[-\d]/g, raise);
     text = Number(mantissa) === 1 ? `10${raised}` : `${Number(mantissa)}×10${raised}`;
   } else if (size >= 1000 || Number.isInteger(value)) {
     text = Math.round(value).toLocaleString("en-US");
@@ -133,17 +134,20 @@ function describePanel(panel, data, at, curves) {
     const [columns, rows] = series.axes.map((axis) => data.dims[axis]);
     const finite = values.filter(Number.isFinite);
     if (!finite.length) return `${legendOf(series)} has no values here.`;
+    const low = finite.reduce((a, b) => Math.min(a, b));
     const top = finite.reduce((a, b) => Math.max(a, b)),
       place = values.indexOf(top);
     return (
-      `${legendOf(series)} over ${x} and ${y}, ${columns.length} by ${rows.length} cells, from ${format(finite.reduce((a, b) => Math.min(a, b)))} to ${format(top)}, ` +
+      `${legendOf(series)} over ${x} and ${y}, ${columns.length} by ${rows.length} cells, ` +
+      `from ${format(low)} to ${format(top)}, ` +
       `highest at ${format(columns[Math.floor(place / rows.length)])}, ${format(rows[place % rows.length])}.`
     );
   }
   if (panel.kind === "bands") return `${y} against ${x}: ${curves.map(describeBars).join("; ")}.`;
   const t = measure(panel.y),
     slack = 0.03 * (t(panel.y.limits[1]) - t(panel.y.limits[0]));
-  return `${y} against ${x}: ${[...curves.map((c) => describeTrend(c, t, slack)), ...describeCrossings(curves, t, slack)].join("; ")}.`;
+  const told = [...curves.map((c) => describeTrend(c, t, slack)), ...describeCrossings(curves, t, slack)];
+  return `${y} against ${x}: ${told.join("; ")}.`;
 }
 
 // A panel's numbers as rows of text, the first row naming the columns.

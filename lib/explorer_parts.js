@@ -168,7 +168,8 @@ function buildPanel(panel, id, say) {
     pin(
       j > drawn.rows.length / 2,
       drawn.plot.left + (i + 0.5) * wide,
-      `M${px(drawn.plot.left + i * wide)},${px(drawn.plot.bottom - (j + 1) * tall)}h${px(wide)}v${px(tall)}h${px(-wide)}z`,
+      `M${px(drawn.plot.left + i * wide)},${px(drawn.plot.bottom - (j + 1) * tall)}` +
+        `h${px(wide)}v${px(tall)}h${px(-wide)}z`,
     );
     if (aloud) say(`${where}: ${value}`);
   }
@@ -246,7 +247,7 @@ function buildPanel(panel, id, say) {
       };
       drawn =
         panel.kind === "image"
-          ? drawImage(panel, data, at, width)
+          ? drawImage(panel, data, at, width, `${id}-shades`)
           : drawCurves(fitted, curves, width, mark, `${id}-clip`, veiled, guess);
       canvas.setAttribute("viewBox", `0 0 ${drawn.width} ${drawn.height}`);
       canvas.setAttribute("width", drawn.width);
@@ -325,7 +326,8 @@ function buildQuestion(question, id, changed) {
     const place = (v) => `${100 * Math.min(1, Math.max(0, (t(v) - low) / (high - low)))}%`;
     verdict.innerHTML =
       `<p>You guessed <b>${escape(write(state.guess))}</b>; this run gives <b>${escape(write(answer))}</b>.</p>` +
-      `<div class="explorer-numberline" aria-hidden="true"><span>${escape(write(question.limits[0]))}</span><div><i class="explorer-guessed" style="left:${place(state.guess)}"></i>` +
+      `<div class="explorer-numberline" aria-hidden="true"><span>${escape(write(question.limits[0]))}</span>` +
+      `<div><i class="explorer-guessed" style="left:${place(state.guess)}"></i>` +
       (Number.isFinite(answer) ? `<i class="explorer-answer" style="left:${place(answer)}"></i>` : "") +
       `</div><span>${escape(write(question.limits[1]))}</span></div>`;
   };

@@ -2,6 +2,7 @@
 
 import io
 import math
+import textwrap
 
 import numpy as np
 
@@ -184,11 +185,15 @@ def _draw_curves(axes, panel, grid, at):
             if low is not None:
                 axes.fill_between(x, low, high, color=look["color"], alpha=0.18, linewidth=0)
     if bands:
-        axes.set_xticks(range(len(bands)), [number(v) for v in bands])
+        axes.set_xticks(range(len(bands)), ["\n".join(textwrap.wrap(number(v), 14)) for v in bands])
     else:
         axes.set_xscale("log" if panel["x"]["log"] else "linear")
         axes.set_xlim(panel["x"]["limits"])
     axes.set_yscale("log" if panel["y"]["log"] else "linear")
     axes.set_ylim(panel["y"]["limits"])
+    for axis, log in ((axes.xaxis, panel["x"]["log"]), (axes.yaxis, panel["y"]["log"])):
+        if log:
+            axis.set_major_formatter(lambda value, _: number(value))
+            axis.set_minor_formatter(lambda value, _: "")
     axes.set_title(panel["y"]["label"], loc="left", fontsize=10, color="#3d4550")
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(-0.02, 1.1), borderaxespad=0)

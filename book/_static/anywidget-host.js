@@ -1,5 +1,5 @@
 // Brings a page's live figures to life without a server: reads the widget state that the build stored in the page and
-// hands each figure to its own script. It stands where Jupyter's widget manager would, and asks the network for nothing.
+// hands each figure to its own script. It stands in for Jupyter's widget manager and asks the network for nothing.
 (() => {
   const decode = (text) => new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
 

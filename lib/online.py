@@ -13,7 +13,7 @@ from lib.measures import check_memory, check_settings, pearson, response
 from lib.odors import Gaussian, Mixture, statistics
 from lib.projection import dense_mask
 
-N_PROBE = 2000  # novel odors on which the course is measured
+N_PROBE = 1000  # novel odors on which the course is measured
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ def online(
     decay: bool = True,
     codes: str = "thresholded",
     gain: str = "unit",
+    cosines: bool = True,
     activity: float = 0.1,
     odors: str | Gaussian | Mixture = "gaussian",
     sample: int | None = None,
@@ -54,7 +55,7 @@ def online(
     if not `decay`; "sgd": W <- W + eta M o (y_R - m_R - W (y_L - m_L))(y_L - m_L)^T (`eq-online-sgd`). The means are
     running means over the last 1/eta odors, so that both rules stay online. `learning_rate`: eta, or a function of the
     presentation's number 1, 2, ... `codes`: "thresholded", or "linear" (y = J x). `gain`: "unit", or "matched" where
-    the scale of W has no meaning. `checkpoints`: that many, evenly spaced in
+    the scale of W has no meaning; NaN stands for the cosines where `cosines` is off. `checkpoints`: that many, evenly spaced in
     log presentations, or the presentations at which to measure.
     """
     check_settings(n_neurons, n_glomeruli, density, fan_in, n_presentations, activity, odors, rule=rule, codes=codes)
@@ -75,7 +76,7 @@ def online(
     left = draw_cortex(left_rng, n_neurons, *cortex, device=device)
     right = draw_cortex(right_rng, sample, *cortex, device=device)
     mask = dense_mask(mask_rng, sample, n_neurons, density=density, fan_in=fan_in, device=device)
-    examine = _examination(codes, left, right, mask, probe, activity, gain, control_rng)
+    examine = _examination(codes, left, right, mask, probe, activity, gain if cosines else None, control_rng)
     weights, means, measured = torch.zeros_like(mask), [0.0, 0.0], []
     ends = checkpoints if np.ndim(checkpoints) else np.geomspace(min(10, n_presentations), n_presentations, checkpoints)
     ends = np.unique(np.asarray(ends, int))
@@ -124,20 +125,17 @@ def _examination(codes, left, right, mask, probe, activity, gain, rng) -> Callab
     halves = [mask * (r @ sent.T) for r, sent in zip(y_r.chunk(2, dim=1), y_l.chunk(2, dim=1), strict=True)]
     target = (halves[0] + halves[1]) / y_r.shape[1]
     power = 4 * (halves[0] * halves[1]).sum() / y_r.shape[1] ** 2  # independent halves: no noise squared in |W*|^2
-    connected = mask.sum(1) > 0
+    reach, connected = mask @ y_l**2, mask.sum(1) > 0
 
     def examine(weights: Tensor) -> list[float]:
         g = weights @ y_l
+        drives, responses = pearson(g, h)[connected], pearson(response(g, activity), own)[connected]
+        values = [drives.mean(), responses.mean(), (weights * target).sum() / power]
+        if gain is None:
+            return [*map(float, values), *[float("nan")] * 3]
         random = updates.random_of_equal_power(mask, weights, y_l, rng)
         learned, control = (updates.outputs(w, y_l, y_r, gain) for w in (weights, random))
-        values = (
-            pearson(g, h)[connected].mean(),
-            pearson(response(g, activity), own)[connected].mean(),
-            (weights * target).sum() / power,
-            updates.presentation_cosine(mask, y_r, y_l, learned).nanmean(),
-            updates.presentation_cosine(mask, y_r, y_l, control).nanmean(),
-            updates.averaged_cosine(mask, y_r, y_l, learned),
-        )
-        return [float(v) for v in values]
+        values += [updates.presentation_cosine(reach, y_r, predicted).nanmean() for predicted in (learned, control)]
+        return [*map(float, values), float(updates.averaged_cosine(mask, y_r, y_l, learned))]
 
     return examine

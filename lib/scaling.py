@@ -29,8 +29,8 @@ def slope(y: xr.DataArray, dim: str) -> xr.DataArray:
 
 
 def relative_curvature(y: xr.DataArray, dim: str) -> xr.DataArray:
-    """Share of y's rise along `dim` that a fitted parabola owes to its square term, |c (x1-x0)^2| / |y(x1) - y(x0)|."""
+    """Share of the rise of y along `dim` that a fitted parabola owes to its square term (0: a straight line)."""
     x = (y[dim] - y[dim][0]) / (y[dim][-1] - y[dim][0])
     fit = y.assign_coords({dim: x}).polyfit(dim, 2).polyfit_coefficients
     square, linear = fit.sel(degree=2), fit.sel(degree=1)
-    return abs(square) / abs(square + linear)
+    return square / (square + linear)

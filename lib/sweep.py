@@ -28,6 +28,7 @@ SCIENCE = (
     "alignment",
     "updates",
     "online",
+    "studies",
 )  # what a point's value depends on
 
 

@@ -19,18 +19,20 @@ def random_of_equal_power(mask: Tensor, weights: Tensor, y_l: Tensor, generator)
     return random * ((weights @ y_l).norm(dim=1) / power)[:, None]
 
 
-def presentation_cosine(mask: Tensor, y_r: Tensor, y_l: Tensor, predicted: Tensor) -> Tensor:
+def presentation_cosine(reach: Tensor, y_r: Tensor, predicted: Tensor) -> Tensor:
     """Cosine of one odor's Hebbian increment M o (y_R y_L^T) and SGD increment M o ((y_R - W y_L) y_L^T): (n_odors,).
 
-    mask (n, n_sending), centred codes y_r and `predicted` (n, n_odors), y_l (n_sending, n_odors) (`eq-updates`, first
-    definition). The matrices are of rank one but for the mask, so no increment is formed.
+    Centred codes y_r and `predicted` W y_L, (n, n_odors); `reach` M y_L^2, (n, n_odors), the sum of y_L^2 over a neuron's
+    synapses (`eq-updates`, first definition). The matrices are of rank one but for the mask: no increment is formed.
     """
-    reach = mask @ y_l**2  # of each receiving neuron: sum over its synapses of y_L^2
     error = y_r - predicted
     return (y_r * error * reach).sum(0) / ((y_r**2 * reach).sum(0) * (error**2 * reach).sum(0)).sqrt()
 
 
 def averaged_cosine(mask: Tensor, y_r: Tensor, y_l: Tensor, predicted: Tensor) -> Tensor:
-    """Cosine of the two increments averaged over odors (`eq-updates`, second definition): a scalar."""
+    """Cosine of the two increments averaged over odors (`eq-updates`, second definition): a scalar.
+
+    mask (n, n_sending), centred codes y_r and `predicted` (n, n_odors), y_l (n_sending, n_odors).
+    """
     hebbian, sgd = mask * (y_r @ y_l.T), mask * ((y_r - predicted) @ y_l.T)
     return (hebbian * sgd).sum() / (hebbian.norm() * sgd.norm())

@@ -1,5 +1,5 @@
 // The live figure: where the reader stands, asking Python, and the figure as a whole.
-// The widget's script is one text: explorer_data.js, explorer_chart.js, explorer_parts.js and this, in that order.
+// The widget's script is one text: explorer_data.js, _chart.js, _parts.js, _panel.js and this, in that order.
 
 let figures = 0;
 const PAUSE = 250; // ms without a new setting before Python is asked
@@ -144,7 +144,7 @@ class Figure {
         this.live,
       ),
     );
-    this.panels = spec.panels.map((panel, i) => buildPanel(panel, `${id}-${i}`, (text) => this.say(text)));
+    this.panels = spec.panels.map((panel, i) => new PanelView(panel, `${id}-${i}`, (text) => this.say(text)));
     this.question = spec.question && buildQuestion(spec.question, `${id}-guess`, () => this.schedule());
     this.readout = make("p", { class: "explorer-readout" });
     this.note = make("p", { class: "explorer-note", role: "status" });

@@ -30,7 +30,7 @@ class Explorer(anywidget.AnyWidget):
     Raises ValueError, in one sentence, where the parts do not fit together.
     """
 
-    _esm = "".join((HERE / f"explorer{part}.js").read_text("utf-8") for part in ("_data", "_chart", "_parts", ""))
+    _esm = "".join((HERE / f"explorer{part}.js").read_text("utf-8") for part in ("_data", "_chart", "_parts", "_panel", ""))
     _css = (HERE / "explorer.css").read_text("utf-8")
     spec = traitlets.Dict().tag(sync=True)
     packed = traitlets.Bytes().tag(sync=True)

@@ -148,6 +148,11 @@ function drawAxes({ plot: { left, right, bottom }, y, yTicks, marks, slot }, gro
   );
 }
 
+function veil({ left, right, bottom }) {
+  const middle = `x="${px((left + right) / 2)}" y="${px(bottom / 2)}" text-anchor="middle"`;
+  return `<text class="explorer-veil" ${middle}>Guess first, then reveal</text>`;
+}
+
 function drawCurves(panel, curves, width, mark, id, veiled, guess) {
   const frame = frameOf(panel, curves, width);
   const { plot, x, y } = frame;
@@ -164,12 +169,10 @@ function drawCurves(panel, curves, width, mark, id, veiled, guess) {
     .sort((a, b) => order[a.series.kind] - order[b.series.kind])
     .map((curve) => draw[curve.series.kind](curve, layout));
   const room = `x="${left - 6}" y="${top - 6}" width="${right - left + 12}" height="${bottom - top + 12}"`;
-  const middle = `x="${px((left + right) / 2)}" y="${px(bottom / 2)}" text-anchor="middle"`;
-  const veil = `<text class="explorer-veil" ${middle}>Guess first, then reveal</text>`;
   const svg =
     `<clipPath id="${id}"><rect ${room}/></clipPath>${drawAxes(frame, ground)}` +
     (mark == null ? "" : `<path class="explorer-mark" d="M${px(x(mark))},${top}V${bottom}"/>`) +
-    (veiled ? veil : `<g clip-path="url(#${id})">${shapes.join("")}</g>`) +
+    (veiled ? veil(plot) : `<g clip-path="url(#${id})">${shapes.join("")}</g>`) +
     (guess?.mark ? drawGuess(guess, panel, plot, x, y) : "");
   return { ...frame, svg };
 }
@@ -281,7 +284,7 @@ function imageOf(series, columns, rows, values) {
   return canvas.toDataURL();
 }
 
-function drawImage(panel, data, at, width, id) {
+function drawImage(panel, data, at, width, id, veiled) {
   const series = panel.series[0];
   const [columns, rows] = series.axes.map((axis) => data.dims[axis]);
   const values = take(data, series.y, series.axes, at);
@@ -301,9 +304,10 @@ function drawImage(panel, data, at, width, id) {
     .map((shade, i) => `<stop offset="${i / (series.shades.length - 1)}" stop-color="${shade}"/>`)
     .join("");
   const tall = plot.bottom - plot.top;
+  const pixels = imageOf(series, columns.length, rows.length, values);
   const box = `x="${left}" y="${plot.top}" width="${right - left}" height="${tall}"`;
   const svg =
-    `<image ${box} preserveAspectRatio="none" href="${imageOf(series, columns.length, rows.length, values)}"/>` +
+    (veiled ? veil(plot) : `<image ${box} preserveAspectRatio="none" href="${pixels}"/>`) +
     `<g class="explorer-axes"><rect class="explorer-frame" ${box}/>` +
     rowLabels
       .map((label, j) =>

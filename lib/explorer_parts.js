@@ -1,4 +1,4 @@
-// The live figure's parts on the page: sliders, menus, panels, the question, the table.
+// The live figure's parts on the page: sliders, menus, the question, the table.
 
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -98,192 +98,16 @@ function buildSelect(control, id, change) {
   };
 }
 
-// ---- a panel: legend, drawing, and the values under the pointer or the arrow keys
-function buildPanel(panel, id, say) {
-  const svg = make("div", { class: "explorer-plot" });
-  const tip = make("div", { class: "explorer-tip", "aria-hidden": "true", hidden: true });
-  const legend = make("ul", { class: "explorer-legend" });
-  for (const series of panel.series) {
-    const item = make("li", {}, legendOf(series));
-    item.insertAdjacentHTML("afterbegin", swatch(panel, series));
-    legend.append(item);
-  }
-  const canvas = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  for (const [name, value] of Object.entries({ role: "img", tabindex: 0, class: "explorer-svg" }))
-    canvas.setAttribute(name, value);
-  svg.append(canvas, tip);
-  const element = make(
-    "div",
-    { class: "explorer-panel" },
-    legend,
-    make("div", { class: "explorer-ylabel" }, panel.y.label),
-    svg,
-    make("div", { class: "explorer-xlabel" }, panel.x.label),
-  );
-  let drawn = null,
-    curves = [],
-    place = -1,
-    hidden = false;
-
-  const stops = () =>
-    panel.kind === "image"
-      ? drawn.columns.map((_, i) => i)
-      : [...new Set(curves.flatMap((c) => c.x))]
-          .filter((v) => Number.isFinite(drawn.x(v)))
-          .sort((a, b) => drawn.x(a) - drawn.x(b));
-
-  // Each series' value at the position `at`, where it has one within 6 px: nothing is interpolated.
-  function rowsAt(at) {
-    return curves.map((curve) => {
-      const away = curve.x.map((v) => Math.abs(drawn.x(v) - drawn.x(at)));
-      const i = away.indexOf(Math.min(...away));
-      if (!(away[i] <= 6)) return [curve.series, null];
-      const spread =
-        curve.low && Number.isFinite(curve.low[i]) ? ` (${format(curve.low[i])} to ${format(curve.high[i])})` : "";
-      return [curve.series, format(curve.y[i]) + spread];
-    });
-  }
-
-  function show(at, aloud) {
-    place = at;
-    const stop = stops()[at];
-    const rows = rowsAt(stop).filter(([, text]) => text);
-    const head = withUnit(format(stop), panel.x.unit);
-    tip.innerHTML =
-      `<b>${escape(panel.x.label)} = ${escape(head)}</b>` +
-      rows.map(([series, text]) => `<div>${swatch(panel, series)}${escape(text)}</div>`).join("");
-    const heights = curves.map((c) => drawn.y(c.y[c.x.indexOf(stop)])).filter(Number.isFinite);
-    const high = heights.reduce((a, b) => a + b, 0) / heights.length < (drawn.plot.top + drawn.plot.bottom) / 2;
-    pin(high, drawn.x(stop), `M${px(drawn.x(stop))},${drawn.plot.top}V${drawn.plot.bottom}`);
-    if (aloud) say(`${head}: ${rows.map(([series, text]) => `${legendOf(series)} ${text}`).join("; ")}`);
-  }
-
-  function showCell(i, j, aloud) {
-    place = i;
-    const value = format(drawn.values[i * drawn.rows.length + j]);
-    const where = `${panel.x.label} ${format(drawn.columns[i])}, ${panel.y.label} ${format(drawn.rows[j])}`;
-    tip.innerHTML = `<b>${escape(where)}</b><div>${escape(legendOf(panel.series[0]))} ${escape(value)}</div>`;
-    const wide = (drawn.plot.right - drawn.plot.left) / drawn.columns.length,
-      tall = (drawn.plot.bottom - drawn.plot.top) / drawn.rows.length;
-    pin(
-      j > drawn.rows.length / 2,
-      drawn.plot.left + (i + 0.5) * wide,
-      `M${px(drawn.plot.left + i * wide)},${px(drawn.plot.bottom - (j + 1) * tall)}` +
-        `h${px(wide)}v${px(tall)}h${px(-wide)}z`,
-    );
-    if (aloud) say(`${where}: ${value}`);
-  }
-
-  // The pointer's rule, and the values beside it in the half of the plot that the curves leave free.
-  function pin(high, at, d) {
-    canvas.querySelector(".explorer-cursor")?.remove();
-    canvas.insertAdjacentHTML("beforeend", `<path class="explorer-cursor" d="${d}"/>`);
-    tip.hidden = false;
-    const wide = tip.offsetWidth;
-    tip.style.top = `${high ? Math.max(drawn.plot.top, drawn.plot.bottom - tip.offsetHeight - 8) : drawn.plot.top}px`;
-    tip.style.left = `${Math.max(0, Math.min(drawn.width - wide, at + (at > drawn.width / 2 ? -wide - 12 : 12)))}px`;
-  }
-
-  function hide() {
-    place = -1;
-    tip.hidden = true;
-    canvas.querySelector(".explorer-cursor")?.remove();
-  }
-
-  function point(event) {
-    if (!drawn || hidden) return;
-    const box = canvas.getBoundingClientRect(),
-      x = event.clientX - box.left,
-      y = event.clientY - box.top;
-    const { left, right, top, bottom } = drawn.plot;
-    if (x < left - 10 || x > right + 10) return void hide();
-    if (panel.kind === "image") {
-      const cell = (v, n) => Math.min(n - 1, Math.max(0, Math.floor(v * n)));
-      return void showCell(
-        cell((x - left) / (right - left), drawn.columns.length),
-        cell((bottom - y) / (bottom - top), drawn.rows.length),
-      );
-    }
-    const away = stops().map((v) => Math.abs(drawn.x(v) - x));
-    if (away.length) show(away.indexOf(Math.min(...away)));
-  }
-
-  canvas.addEventListener("pointermove", point);
-  canvas.addEventListener("pointerdown", point);
-  canvas.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && hide());
-  canvas.addEventListener("blur", hide);
-  canvas.addEventListener("keydown", (event) => {
-    const move = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (event.key === "Escape") hide();
-    if (!move || !drawn || hidden) return;
-    event.preventDefault();
-    const last = stops().length - 1;
-    const next = place < 0 ? (move > 0 ? 0 : last) : Math.min(last, Math.max(0, place + move));
-    if (panel.kind === "image") showCell(next, Math.floor(drawn.rows.length / 2), true);
-    else if (last >= 0) show(next, true);
-  });
-
-  return {
-    element,
-    canvas,
-    readout: (value) =>
-      rowsAt(value)
-        .map(([series, text]) => `${legendOf(series)} ${text || "has no value here"}`)
-        .join("; "),
-    update(data, at, mark, veiled, guess) {
-      const width = Math.max(260, svg.clientWidth);
-      hidden = veiled;
-      curves = panel.kind === "image" ? [] : curvesOf(panel, data, at);
-      const fitted = {
-        ...panel,
-        x: fit(
-          panel.x,
-          curves.flatMap((c) => c.x),
-        ),
-        y: fit(
-          panel.y,
-          curves.flatMap((c) => c.y),
-        ),
-      };
-      drawn =
-        panel.kind === "image"
-          ? drawImage(panel, data, at, width, `${id}-shades`)
-          : drawCurves(fitted, curves, width, mark, `${id}-clip`, veiled, guess);
-      canvas.setAttribute("viewBox", `0 0 ${drawn.width} ${drawn.height}`);
-      canvas.setAttribute("width", drawn.width);
-      canvas.setAttribute("height", drawn.height);
-      canvas.innerHTML = drawn.svg;
-      if (place >= 0 && panel.kind !== "image" && place < stops().length && !veiled) show(place);
-      else hide();
-      return { curves, panel: fitted };
-    },
-  };
-}
-
-// Results computed off the grid may leave the axis, which then grows to hold them.
-function fit(axis, values) {
-  if (!axis.limits) return axis;
-  let [low, high] = axis.limits;
-  if (!axis.grows) return axis;
-  for (const v of values) {
-    if (Number.isFinite(v) && (!axis.log || v > 0)) [low, high] = [Math.min(low, v), Math.max(high, v)];
-  }
-  return { ...axis, limits: [low, high] };
-}
-
 // ---- predict, then reveal
 function buildQuestion(question, id, changed) {
   const axis = { limits: question.limits, log: question.log };
   const t = measure(axis),
     [low, high] = question.limits.map(t);
   const write = (value) => withUnit(format(value), question.unit);
-  const guess = () =>
-    Number(
-      (axis.log
-        ? 10 ** (low + ((high - low) * range.value) / 200)
-        : low + ((high - low) * range.value) / 200
-      ).toPrecision(3),
-    );
+  const guess = () => {
+    const level = low + ((high - low) * range.value) / 200;
+    return Number((axis.log ? 10 ** level : level).toPrecision(3));
+  };
   const range = make("input", {
     type: "range",
     id,

@@ -133,6 +133,7 @@ def refresh(root: Path, profile: str = "cpu") -> list[Path]:
 def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """`notebook` as it is committed: with text outputs, without whatever another run or machine would change."""
     kept = nbformat.v4.new_notebook(metadata={"kernelspec": KERNEL, "language_info": {"name": "python"}})
+    count = 0
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])
         if "injected-parameters" in tags:
@@ -142,7 +143,8 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             {name: value for name, value in cell.metadata.items() if name not in ("execution", "papermill") and value}
         )
         if cell.cell_type == "code":
-            cell.execution_count = None
+            count += 1  # nbval wants it beside outputs; papermill's own counts the cell that it injected
+            cell.execution_count = count
             cell.outputs = [] if "receipt" in tags else [text for output in cell.outputs if (text := _text(output))]
         kept.cells.append(cell)
     return kept

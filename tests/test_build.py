@@ -201,6 +201,7 @@ def test_a_refreshed_notebook_is_clean_and_does_not_run_again(book):
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert [list(output.data) for output in outputs] == [["text/plain"]]
     assert outputs[0].data["text/plain"].startswith("A2 reproduced")
+    assert [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"] == [1, 2, 3]
     assert clean(notebook) == notebook
     build(book)
     assert executed(book) == before

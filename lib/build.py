@@ -19,7 +19,6 @@ from lib import ledger
 
 GENERATED = ("book/claims", "book/reproduce")
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
-VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 class BuildError(Exception):
@@ -153,10 +152,8 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 def _text(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
     if output.output_type == "stream":
         return output if output.name == "stdout" else None
-    data = output.get("data", {})
-    if "text/plain" not in data or any(mime.startswith("image/") and VIEW not in data for mime in data):
-        return None
-    return nbformat.v4.new_output("display_data", {"text/plain": data["text/plain"]})
+    text = output.get("data", {}).get("text/plain")
+    return nbformat.v4.new_output("display_data", {"text/plain": text}) if text else None
 
 
 def write(notebook: nbformat.NotebookNode, path: Path) -> None:

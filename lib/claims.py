@@ -72,6 +72,9 @@ def typeset(text: str) -> str:
 def record(id: str, *measurements: Measurement, seeds: Sequence[int], device: str) -> str:
     """Judge claim `id` by its rule, display the row with its verdict, and return the verdict.
 
+    Prose can name all of it: the second measurement of A1 is glued as A1_2, A1_2_low and A1_2_high, the verdict as
+    A1_verdict.
+
     Raises ValueError for an unknown claim, one without a rule, or measurements other than the rule's quantities.
     """
     from IPython.display import display
@@ -80,6 +83,10 @@ def record(id: str, *measurements: Measurement, seeds: Sequence[int], device: st
         raise ValueError(f"there is no claim {id!r}; the claims are {', '.join(CLAIMS)}.")
     verdict = CLAIMS[id].judge(measurements)
     display(Row(CLAIMS[id], verdict, measurements, tuple(int(seed) for seed in seeds), str(device)))
+    glue(f"{id}_verdict", verdict)
+    for number, m in enumerate(measurements, 1):
+        for name, value in {"": m.value, "_low": m.low, "_high": m.high}.items():
+            glue(f"{id}_{number}{name}", value)
     return verdict
 
 

@@ -35,7 +35,9 @@ def check_settings(
     checks.choice("codes", codes, ("thresholded", "linear"))
     statistics(odors)
     if (density is None) == (fan_in is None):
-        raise ValueError("Give one of density (0 < density <= 1) and fan_in (1 <= fan_in <= n_neurons), not both.")
+        raise checks.BadSetting(
+            "Give one of density (0 < density <= 1) and fan_in (1 <= fan_in <= n_neurons), not both."
+        )
     if fan_in is None:
         checks.number("density", density, 0, 1, open_low=True)
     else:
@@ -46,7 +48,7 @@ def check_memory(n_neurons: int, n_glomeruli: int, n_odors: int, memory: int = M
     """ValueError if two cortices and their odors do not fit into `memory` bytes."""
     needed = 4 * (2 * n_neurons * (n_glomeruli + 32) + n_glomeruli * n_odors)
     if needed > memory:
-        raise ValueError(
+        raise checks.BadSetting(
             f"n_neurons = {n_neurons} with n_glomeruli = {n_glomeruli} and n_odors = {n_odors} takes about "
             f"{needed / 2**30:.1f} GiB, more than the {memory / 2**30:.1f} GiB allowed; choose a smaller network, "
             "or give more memory."

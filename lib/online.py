@@ -55,8 +55,8 @@ def online(
     if not `decay`; "sgd": W <- W + eta M o (y_R - m_R - W (y_L - m_L))(y_L - m_L)^T (`eq-online-sgd`). The means are
     running means over the last 1/eta odors, so that both rules stay online. `learning_rate`: eta, or a function of the
     presentation's number 1, 2, ... `codes`: "thresholded", or "linear" (y = J x). `gain`: "unit", or "matched" where
-    the scale of W has no meaning; NaN stands for the cosines where `cosines` is off. `checkpoints`: that many, evenly spaced in
-    log presentations, or the presentations at which to measure.
+    the scale of W has no meaning; without `cosines` they are NaN. `checkpoints`: that many, evenly spaced in log
+    presentations, or the presentations at which to measure.
     """
     check_settings(n_neurons, n_glomeruli, density, fan_in, n_presentations, activity, odors, rule=rule, codes=codes)
     checks.choice("gain", gain, ("unit", "matched"))

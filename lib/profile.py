@@ -30,5 +30,5 @@ def load(name: str = "cpu") -> Profile:
         import torch
 
         if not torch.cuda.is_available():
-            raise ValueError('profile "gpu" needs a CUDA device and torch sees none; run with profile "cpu".')
+            raise checks.BadSetting('profile "gpu" needs a CUDA device and torch sees none; run with profile "cpu".')
     return PROFILES[name]

@@ -7,15 +7,17 @@ import torch
 import xarray as xr
 from scipy.optimize import curve_fit
 
-from lib import projection, scaling, theory
+from lib import checks, projection, scaling, theory
 from lib.alignment import Alignment, align, learn, online
 from lib.cortex import draw_cortex, tensor
-from lib.measures import response
+from lib.measures import check_memory, check_settings, response
 from lib.odors import Gaussian, Mixture, effective_dimension, statistics
+from lib.profile import Profile
 
 DENSITIES = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0])
 FINE = np.geomspace(0.01, 1, 49)  # densities at which a closed form is drawn
-TOLERANCE = 0.03  # of the closed form (1), for a fan-in of 10 or more
+INPUTS = np.geomspace(0.05, 80, 61)  # synapses a glomerulus at which a closed form is drawn
+TOLERANCE = 0.03  # of `eq-drive`, for a fan-in of 10 or more
 RELAXATIONS = np.array([0.1, 0.2, 0.4, 0.7, 1, 1.5, 2, 3, 4, 4.5, 5, 5.5, 6])  # checkpoints, in units of 1 / eta
 WORLDS = {
     "gaussian": Gaussian(),
@@ -25,17 +27,24 @@ WORLDS = {
 }
 
 
+def check(run: Profile, n_neurons, n_glomeruli, density, n_odors, activity, odors, seed) -> None:
+    """ValueError with one sentence for a parameter of chapter 1 that is out of its range, or too large for the profile."""
+    check_settings(n_neurons, n_glomeruli, density, None, n_odors, activity, odors)
+    checks.whole("n_neurons", n_neurons, 200)
+    checks.whole("n_glomeruli", n_glomeruli, 10)
+    checks.whole("n_odors", n_odors, 100)
+    checks.whole("seed", seed, 0)
+    check_memory(2 * n_neurons, 8 * n_glomeruli, 8 * n_odors, run.memory)
+
+
 def spread(found: xr.Dataset, *names: str) -> xr.Dataset:
     """Mean over seeds of the variables, and their range as `_low` and `_high`."""
-    chosen = found[list(names)]
-    low, high = chosen.min("seed"), chosen.max("seed")
-    return xr.merge(
-        [chosen.mean("seed"), low.rename({n: f"{n}_low" for n in names}), high.rename({n: f"{n}_high" for n in names})]
-    )
+    mean, low, high = (getattr(found[list(names)], how)("seed", skipna=False) for how in ("mean", "min", "max"))
+    return mean.assign({f"{n}_low": low[n] for n in names} | {f"{n}_high": high[n] for n in names})
 
 
 def closed_forms(n_neurons, n_glomeruli, activity, n_odors) -> xr.Dataset:
-    """(1) with its tolerance and (2) along the dimension "fine", where they hold; arguments may be DataArrays."""
+    """`eq-drive` with its tolerance and `eq-response` along "fine", where they hold; arguments may be DataArrays."""
     fine = xr.DataArray(FINE, dims="fine", coords={"fine": FINE})
     fan_in = fine * n_neurons
     drive = xr.apply_ufunc(theory.drive_alignment, fan_in, n_glomeruli, n_odors, activity)
@@ -48,15 +57,16 @@ def density_curves(found: xr.Dataset) -> xr.Dataset:
     """A sweep of `align` over sizes and densities, its spread over seeds and the closed forms."""
     names = ("drive", "response", "drive_familiar", "response_familiar", "drive_shuffled", "response_shuffled")
     forms = closed_forms(found.n_neurons, found.n_glomeruli, found.activity, found.n_odors)
-    return xr.merge([spread(found, *names), forms])
+    return spread(found, *names).assign(forms)
 
 
-def density_curve(n_neurons, n_glomeruli, activity, n_odors, **settings) -> xr.Dataset:
+def density_curve(n_neurons, n_glomeruli, density, activity, n_odors, **settings) -> xr.Dataset:
     """What `density_curves` shows, at one setting and with one seed: what a reader's kernel computes."""
-    found = align(n_neurons, n_glomeruli, list(DENSITIES), n_odors, activity=activity, **settings)
+    densities = np.union1d(DENSITIES, density)
+    found = align(n_neurons, n_glomeruli, densities, n_odors, activity=activity, **settings)
     values = {name: (("density",), value) for name, value in vars(found).items() if not name.endswith("_se")}
-    one = xr.Dataset(values, coords={"density": DENSITIES}).expand_dims("seed")
-    return xr.merge([spread(one, *values), closed_forms(n_neurons, n_glomeruli, activity, n_odors)])
+    one = xr.Dataset(values, coords={"density": densities}).expand_dims("seed")
+    return spread(one, *values).assign(closed_forms(n_neurons, n_glomeruli, activity, n_odors))
 
 
 def align_at_load(n_neurons: int, n_glomeruli: int, load: int, **settings) -> Alignment:
@@ -71,6 +81,45 @@ def required_densities(found: xr.Dataset, targets, load: int) -> xr.Dataset:
     sizes = (found.n_glomeruli, load * found.n_glomeruli)
     expected = xr.apply_ufunc(theory.required_fan_in, targets, *sizes) / found.n_neurons
     return xr.Dataset({"required": measured, "required_theory": expected.where(expected <= 1)})
+
+
+def scaling_curves(required: xr.Dataset) -> xr.Dataset:
+    """`required_densities` over N for each D and over N/D for all; "factor": what the last doubling of N does."""
+    curves = spread(required, "required").assign(required_theory=required.required_theory)
+    flat = curves.stack(size=("n_neurons", "n_glomeruli")).reset_index("size")
+    flat = flat.assign(ratio=flat.n_neurons / flat.n_glomeruli).sortby("ratio").drop_vars(["n_neurons", "n_glomeruli"])
+    flat = flat.rename({name: name.replace("required", "by_ratio") for name in flat if name != "ratio"})
+    factor = curves.required.isel(n_neurons=-1, drop=True) / curves.required.isel(n_neurons=-2, drop=True)
+    return curves.assign(flat.assign_coords(size=np.arange(flat.sizes["size"]))).assign(factor=factor)
+
+
+def collapse_curves(found: xr.Dataset, load: int) -> xr.Dataset:
+    """Drive alignment against synapses a glomerulus, k/D, for each N by itself, with the closed form."""
+    inputs = xr.DataArray(INPUTS, dims="inputs", coords={"inputs": INPUTS})
+    sizes = (found.n_glomeruli, load * found.n_glomeruli)
+    curves = {"drive_theory": xr.apply_ufunc(theory.drive_alignment, inputs * found.n_glomeruli, *sizes)}
+    for n in found.n_neurons.values:
+        one = spread(found.sel(n_neurons=n, drop=True), "drive")
+        curves |= {name.replace("drive", f"drive_{n}"): values for name, values in one.items()}
+        curves[f"inputs_{n}"] = one.density * n / one.n_glomeruli
+    return xr.Dataset(curves, attrs={"n_neurons": found.n_neurons.values.tolist()})
+
+
+def rules_curves(found: xr.Dataset) -> xr.Dataset:
+    """A sweep of `align` over rules and densities: a variable for each rule, by drive and by response."""
+    measures = xr.concat([found.response, found.drive], xr.Variable("measure", ["response", "drive"]))
+    return spread(measures.to_dataset("rule"), *found.rule.values)
+
+
+def peak_curves(learned: xr.Dataset, linear: xr.Dataset, n_neurons: int, n_glomeruli: int) -> xr.Dataset:
+    """Sweeps of both rules over the number of odors, and of linear codes over densities with `eq-linear`."""
+    peaks = learned.drive.to_dataset("rule").rename({rule: f"odors_{rule}" for rule in learned.rule.values})
+    linear = linear.drive.to_dataset("rule").rename({rule: f"linear_{rule}" for rule in linear.rule.values})
+    linear = linear.assign_coords(density=linear.density * n_neurons / n_glomeruli).rename(density="inputs")
+    fine = np.geomspace(linear.inputs.min(), linear.inputs.max(), 61)
+    forms = {"hebbian": theory.linear_hebbian, "sgd": theory.linear_least_squares}
+    curves = {f"theory_{rule}": ("fine", form(fine, 1)) for rule, form in forms.items()}
+    return spread(peaks, *peaks).assign(spread(linear, *linear)).assign(xr.Dataset(curves, coords={"fine": fine}))
 
 
 def code_examples(
@@ -161,14 +210,18 @@ def online_course(learning_rate: float, **settings) -> dict:
 
 
 def speed_curves(found: xr.Dataset, fan_in: float, n_glomeruli: int) -> xr.Dataset:
-    """A sweep of `online_course` over learning rates and codes, with (4) for linear and (1) for thresholded codes."""
+    """A sweep of `online_course` over learning rates and codes, with `eq-online` beside it.
+
+    Thresholded codes: the fixed point on as many odors as the rule's memory is worth.
+    """
     rates = np.geomspace(found.learning_rate.min(), found.learning_rate.max(), 41)
     linear = theory.linear_online_error(rates, fan_in, n_glomeruli)
     thresholded = theory.drive_alignment(fan_in, n_glomeruli, theory.online_n_odors(rates)) ** -2.0 - 1
     forms = xr.DataArray(
         [linear, thresholded], dims=["codes", "rate"], coords={"codes": ["linear", "thresholded"], "rate": rates}
     )
-    return spread(found, "error", "late_error").assign(late_error_theory=forms)
+    presentations = found.time / found.learning_rate
+    return spread(found, "error", "late_error").assign(late_error_theory=forms, presentations=presentations)
 
 
 def update_course(path: str, **settings) -> dict:
@@ -187,7 +240,7 @@ def align_in_world(world: str, **settings) -> Alignment:
 
 
 def world_curves(found: xr.Dataset, n_neurons: int, n_glomeruli: int, n_odors: int, activity: float) -> xr.Dataset:
-    """A sweep of `align_in_world`, with (1) for the number of glomeruli and for the odors' effective dimension."""
+    """A sweep of `align_in_world`, with `eq-drive` for all glomeruli and for the odors' effective dimension."""
     curves = spread(found, "drive", "response", "drive_shuffled")
     dimensions = xr.DataArray(
         [_dimension(world, n_glomeruli) for world in found.world.values], dims="world", coords={"world": found.world}

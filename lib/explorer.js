@@ -310,9 +310,12 @@ async function render({ model, el }) {
     picture.classList.add("explorer-replaced");
     figure.root.classList.add("explorer-pictured");
   }
-  const watch = new ResizeObserver(() => figure.schedule());
+  const fit = () => {
+    if (figure.panels.filter((panel) => panel.measure()).length) figure.draw();
+  };
+  const watch = new ResizeObserver(fit);
   watch.observe(figure.root);
-  figure.draw();
+  fit();
   return () => watch.disconnect();
 }
 

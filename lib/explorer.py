@@ -18,6 +18,7 @@ __all__ = ["Axis", "Bars", "Explorer", "Image", "Line", "Panel", "Points", "Ques
 
 SOURCES = ("simulation", "theory", "recorded")
 HERE = Path(__file__).parent
+PARTS = ("_data", "_chart", "_parts", "_panel", "")  # in the order in which one script holds them
 
 
 class Explorer(anywidget.AnyWidget):
@@ -30,7 +31,7 @@ class Explorer(anywidget.AnyWidget):
     Raises ValueError, in one sentence, where the parts do not fit together.
     """
 
-    _esm = "".join((HERE / f"explorer{part}.js").read_text("utf-8") for part in ("_data", "_chart", "_parts", "_panel", ""))
+    _esm = "".join((HERE / f"explorer{part}.js").read_text("utf-8") for part in PARTS)
     _css = (HERE / "explorer.css").read_text("utf-8")
     spec = traitlets.Dict().tag(sync=True)
     packed = traitlets.Bytes().tag(sync=True)

@@ -260,26 +260,36 @@ function drawPoints(curve, { panel, x, y, edge }) {
   );
 }
 
-function shadeOf(series, value) {
-  const [low, high] = series.limits;
-  const place = Math.min(1, Math.max(0, (value - low) / (high - low || 1))) * (series.shades.length - 1);
-  const i = Math.min(series.shades.length - 2, Math.floor(place));
-  const channel = (k) => [1, 3, 5].map((at) => parseInt(series.shades[k].slice(at, at + 2), 16));
-  const [a, b] = [channel(i), channel(i + 1)];
-  return a.map((v, j) => Math.round(v + (b[j] - v) * (place - i)));
+// 256 colors between a heat map's shades, as [r, g, b]; worked out once a series.
+const tables = new WeakMap();
+function shadesOf(series) {
+  if (!tables.has(series)) {
+    const stops = series.shades.map((shade) => [1, 3, 5].map((at) => parseInt(shade.slice(at, at + 2), 16)));
+    const mix = (place) => {
+      const i = Math.min(stops.length - 2, Math.floor(place));
+      return stops[i].map((v, k) => Math.round(v + (stops[i + 1][k] - v) * (place - i)));
+    };
+    tables.set(
+      series,
+      Array.from({ length: 256 }, (_, i) => mix((i / 255) * (stops.length - 1))),
+    );
+  }
+  return tables.get(series);
 }
 
 function imageOf(series, columns, rows, values) {
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [columns, rows];
-  const context = canvas.getContext("2d");
+  const context = canvas.getContext("2d", { willReadFrequently: true });
   const pixels = context.createImageData(columns, rows);
-  for (let i = 0; i < columns; i++) {
-    for (let j = 0; j < rows; j++) {
-      const value = values[i * rows + j];
-      if (Number.isFinite(value)) pixels.data.set([...shadeOf(series, value), 255], 4 * ((rows - 1 - j) * columns + i));
-    }
-  }
+  const shades = shadesOf(series);
+  const [low, high] = series.limits;
+  values.forEach((value, at) => {
+    if (!Number.isFinite(value)) return;
+    const shade = shades[Math.round(255 * Math.min(1, Math.max(0, (value - low) / (high - low || 1))))];
+    const [i, j] = [Math.floor(at / rows), at % rows];
+    pixels.data.set([...shade, 255], 4 * ((rows - 1 - j) * columns + i));
+  });
   context.putImageData(pixels, 0, 0);
   return canvas.toDataURL();
 }

@@ -31,9 +31,16 @@ class PanelView {
     canvas.addEventListener("keydown", (event) => this.key(event));
   }
 
+  // Read when the page is at rest, because reading a width between two drawings costs a layout each.
+  measure() {
+    const before = this.width;
+    this.width = Math.max(260, this.plot.clientWidth);
+    return this.width !== before;
+  }
+
   update(data, at, mark, veiled, guess) {
     const { panel, canvas, id } = this;
-    const width = Math.max(260, this.plot.clientWidth);
+    const { width } = this;
     this.veiled = veiled;
     this.curves = this.image ? [] : curvesOf(panel, data, at);
     const [x, y] = ["x", "y"].map((k) => this.fit(panel[k], (curve) => curve[k]));

@@ -37,7 +37,7 @@ Explorer(
 )
 
 # %%
-needed = xr.Dataset(coords={"level": [0.3, 0.5, 0.7], "size": np.geomspace(250, 64000, 9),
+needed = xr.Dataset(coords={"level": [0.3, 0.5, 0.7], "size": 250 * 2 ** np.arange(9),
                             "rule": ["Hebbian rule, local", "stochastic gradient descent", "masked least squares"]})
 needed["density"] = 140 * needed.level**2 / (1 - needed.level**2) / needed["size"]
 needed["density_low"], needed["density_high"] = needed.density * 0.8, needed.density * 1.25
@@ -66,11 +66,14 @@ codes = xr.Dataset(coords={"learned": ["before", "after"], "neuron": np.arange(1
 waves = np.cos(codes.neuron * codes.odor / 9) * xr.DataArray([0.3, 1.0], dims="learned") * codes.unit / 10
 codes["code"] = waves.where(waves > -3)
 codes["spread"] = waves.std("odor")
+codes = codes.assign_coords(mass=100_000 + 1000 * np.arange(20))
+codes["load"] = 1 + np.sin(codes.mass) * codes.unit / 100
 codes["where"] = codes.neuron * codes.unit / 10
 Explorer(
     codes,
     [Select("learned", "learning"), Slider("unit", "gain", unit="dB")],
     [Panel([Image("code", "response", source="simulation")], x=Axis("neuron", "neuron"), y=Axis("odor", "odor")),
-     Panel([Line("spread", "spread over odors")], x=Axis("where", "place"), y=Axis(label="standard deviation"))],
+     Panel([Line("spread", "spread over odors")], x=Axis("where", "place"), y=Axis(label="standard deviation")),
+     Panel([Bars("load", "load", source="recorded")], x=Axis("mass", "mass"), y=Axis(label="load"))],
     name="codes", title="Codes of twenty odors",
 )

@@ -186,11 +186,11 @@ def kernel(browser):
 
 
 def figure_with_kernel(made, compute=None, limit=20.0):
-    def form(n_neurons, level):
+    def form(n_neurons, level, size):
         return made["needed"][["density"]].sel(level=0.5, drop=True) * level / n_neurons
 
     grid = made["needed"][["density"]].expand_dims(n_neurons=[1, 2, 4])
-    controls = [Slider("n_neurons", "cells"), Slider("level", "level")]
+    controls = [Slider("n_neurons", "cells"), Slider("level", "level"), Slider("size", "size")]
     panel = Panel([Line("density", "required density")], x=Axis("size", "size", log=True), y=Axis(label="p", log=True))
     return Explorer(grid, controls, [panel], name="live", title="Live", compute=compute or form, limit=limit)
 
@@ -205,9 +205,20 @@ def test_with_a_kernel_any_value_is_computed(kernel):
     bridge.answer()
     page.wait_for_function("document.querySelector('.explorer-note').textContent === ''")
     page.evaluate(SETTLED)
-    assert bridge.asked == [{"n_neurons": 2, "level": 0.123}]
+    assert bridge.asked == [{"n_neurons": 2, "level": 0.123, "size": 4000}]
     assert page.locator(".explorer-plot .explorer-line").get_attribute("d") != before
     assert "level = 0.123" in page.locator(".explorer-svg").get_attribute("aria-label")
+
+
+def test_with_a_kernel_a_place_without_a_value_says_so(kernel):
+    page, start = kernel
+    bridge = start()
+    assert "size = 4,000: required density, simulation 0.0117" in page.locator(".explorer-readout").inner_text()
+    page.locator(".explorer-number").nth(2).fill("2900")
+    page.locator(".explorer-number").nth(2).press("Enter")
+    bridge.answer()
+    page.evaluate(SETTLED)
+    assert "simulation has no value here" in page.locator(".explorer-readout").inner_text()
 
 
 def test_with_a_kernel_errors_and_stale_answers_are_handled(kernel):
@@ -229,13 +240,16 @@ def test_with_a_kernel_errors_and_stale_answers_are_handled(kernel):
     bridge.answer()
     bridge.answer()
     page.wait_for_function("document.querySelector('.explorer-note').textContent === ''")
-    assert bridge.asked[1:] == [{"n_neurons": 3, "level": 0.5}, {"n_neurons": 3, "level": 0.9}]
+    assert bridge.asked[1:] == [
+        {"n_neurons": 3, "level": 0.5, "size": 4000},
+        {"n_neurons": 3, "level": 0.9, "size": 4000},
+    ]
 
 
 def test_with_a_kernel_a_slow_function_is_stopped(kernel):
     page, start = kernel
 
-    def slow(n_neurons, level):
+    def slow(n_neurons, level, size):
         while True:
             pass
 

@@ -146,7 +146,6 @@ class Figure {
     );
     this.panels = spec.panels.map((panel, i) => new PanelView(panel, `${id}-${i}`, (text) => this.say(text)));
     this.question = spec.question && buildQuestion(spec.question, `${id}-guess`, () => this.schedule());
-    this.readout = make("p", { class: "explorer-readout" });
     this.note = make("p", { class: "explorer-note", role: "status" });
     this.voice = make("p", { class: "explorer-unseen", "aria-live": "polite" });
     this.tables = make("div", { class: "explorer-tables", id: `${id}-data`, hidden: true });
@@ -157,7 +156,6 @@ class Figure {
       this.question?.element,
       make("div", { class: "explorer-controls", style: least }, ...this.controls.map((c) => c.element)),
       make("div", { class: "explorer-panels" }, ...this.panels.map((p) => p.element)),
-      this.readout,
       this.note,
       spec.caption && make("figcaption", { class: "explorer-caption" }, spec.caption),
       this.buildActions(),
@@ -273,13 +271,8 @@ class Figure {
       veiled ? "Hidden until you reveal it." : describePanel(panel, this.data, at, curves),
     );
     panels.forEach((panel, i) => panel.canvas.setAttribute("aria-label", `${head} ${words[i]}`));
-    const lines = spec.panels.map(({ mark, x }, i) => {
-      if (!mark || veiled) return "";
-      return `At ${x.label} = ${withUnit(format(settings[mark]), x.unit)}: ${panels[i].readout(settings[mark])}.`;
-    });
-    this.readout.textContent = lines.filter(Boolean).join(" ");
-    this.readout.hidden = !this.readout.textContent;
-    this.say(this.readout.textContent || words.join(" "));
+    const lines = panels.map((panel, i) => panel.readOut(settings[spec.panels[i].mark]));
+    this.say(lines.filter(Boolean).join(" ") || words.join(" "));
   }
 
   tabulate(drawn, at) {

@@ -253,7 +253,7 @@ function drawPoints(curve, { panel, x, y, edge }) {
     marker = markerOf(panel, curve.series);
   const inside = ([h, v]) => Number.isFinite(h + v);
   const places = curve.x.map((value, i) => [x(value), y(curve.y[i])]).filter(inside);
-  const shapes = places.map(([h, v]) => marker(px(h), px(v), 4)).join("");
+  const shapes = places.map(([h, v]) => marker(px(h), px(v), places.length > 60 ? 2.5 : 4)).join("");
   return (
     `<path class="explorer-error" style="stroke:${ink}" d="${errors(curve, (i) => x(curve.x[i]), edge)}"/>` +
     `<path class="explorer-marker" style="fill:${ink}" d="${shapes}"/>`
@@ -301,36 +301,40 @@ function drawImage(panel, data, at, width, id, veiled) {
   const height = Math.round(Math.min(400, Math.max(230, width * 0.62)));
   const scale = { limits: series.limits, log: false };
   const shades = ticksOf(scale, 4);
-  const rowLabels = rows.map(format);
-  const left = Math.max(...rowLabels.map((label) => label.length)) * CHARACTER + 12;
+  const names = rows.map((v) => (typeof v === "string" ? wrap(v, 14) : [format(v)]));
+  const left = Math.max(...names.flat().map((line) => line.length)) * CHARACTER + 12;
   const right = width - Math.max(...shades.map((t) => t.label.length)) * CHARACTER - 44;
   const plot = { left, right, top: 8, bottom: height - 26 };
-  const x = (i) => left + ((i + 0.5) * (right - left)) / columns.length;
-  const y = (j) => plot.bottom - ((j + 0.5) * (plot.bottom - plot.top)) / rows.length;
-  const every = Math.ceil(rows.length / Math.max(2, Math.floor((plot.bottom - plot.top) / 28)));
-  const skip = Math.ceil(columns.length / Math.max(2, Math.floor((right - left) / 56)));
-  const bar = { x: right + 18, y: scaleOf(scale, plot.bottom, plot.top) };
-  const stops = series.shades
-    .map((shade, i) => `<stop offset="${i / (series.shades.length - 1)}" stop-color="${shade}"/>`)
-    .join("");
   const tall = plot.bottom - plot.top;
-  const pixels = imageOf(series, columns.length, rows.length, values);
+  const x = (i) => left + ((i + 0.5) * (right - left)) / columns.length;
+  const y = (j) => plot.bottom - ((j + 0.5) * tall) / rows.length;
+  const skip = Math.ceil(columns.length / Math.max(2, Math.floor((right - left) / 56)));
+  const marks = columns.map((v, i) => ({ at: x(i), lines: [format(v)] })).filter((_, i) => i % skip === 0);
   const box = `x="${left}" y="${plot.top}" width="${right - left}" height="${tall}"`;
+  const pixels = imageOf(series, columns.length, rows.length, values);
   const svg =
     (veiled ? veil(plot) : `<image ${box} preserveAspectRatio="none" href="${pixels}"/>`) +
     `<g class="explorer-axes"><rect class="explorer-frame" ${box}/>` +
-    rowLabels
-      .map((label, j) =>
-        j % every ? "" : `<text x="${left - 8}" y="${px(y(j) + 4)}" text-anchor="end">${escape(label)}</text>`,
-      )
-      .join("") +
-    xLabels(
-      columns.map((value, i) => ({ at: x(i), lines: [format(value)] })).filter((_, i) => i % skip === 0),
-      plot.bottom + 19,
-    ) +
-    `<linearGradient id="${id}" x1="0" y1="1" x2="0" y2="0">${stops}</linearGradient>` +
-    `<rect x="${bar.x}" y="${plot.top}" width="12" height="${tall}" fill="url(#${id})"/>` +
-    shades.map((t) => `<text x="${bar.x + 18}" y="${px(bar.y(t.value) + 4)}">${t.label}</text>`).join("") +
+    rowLabels(names, left - 8, y, Math.ceil(rows.length / Math.max(2, Math.floor(tall / 28)))) +
+    xLabels(marks, plot.bottom + 19) +
+    drawShades(series, shades, right + 18, plot, scaleOf(scale, plot.bottom, plot.top), id) +
     "</g>";
   return { svg, width, height, plot, columns, rows, values };
+}
+
+// The labels of every so many rows, each in one or more lines around the middle of its row.
+function rowLabels(names, x, y, every) {
+  const text = (line, at) => `<text x="${x}" y="${px(at)}" text-anchor="end">${escape(line)}</text>`;
+  const lines = (name, j) => name.map((line, i) => text(line, y(j) + 4 + 14 * (i - (name.length - 1) / 2)));
+  return names.flatMap((name, j) => (j % every ? [] : lines(name, j))).join("");
+}
+
+function drawShades(series, ticks, x, { top, bottom }, y, id) {
+  const part = (i) => i / (series.shades.length - 1);
+  const stops = series.shades.map((shade, i) => `<stop offset="${part(i)}" stop-color="${shade}"/>`).join("");
+  return (
+    `<linearGradient id="${id}" x1="0" y1="1" x2="0" y2="0">${stops}</linearGradient>` +
+    `<rect x="${x}" y="${top}" width="12" height="${bottom - top}" fill="url(#${id})"/>` +
+    ticks.map((t) => `<text x="${x + 18}" y="${px(y(t.value) + 4)}">${t.label}</text>`).join("")
+  );
 }

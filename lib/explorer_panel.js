@@ -18,7 +18,8 @@ class PanelView {
     }
     const yLabel = make("div", { class: "explorer-ylabel" }, panel.y.label);
     const xLabel = make("div", { class: "explorer-xlabel" }, panel.x.label);
-    this.element = make("div", { class: "explorer-panel" }, legend, yLabel, this.plot, xLabel);
+    this.marked = make("p", { class: "explorer-readout", hidden: true });
+    this.element = make("div", { class: "explorer-panel" }, legend, yLabel, this.plot, xLabel, this.marked);
     this.listen();
   }
 
@@ -84,9 +85,18 @@ class PanelView {
     });
   }
 
-  readout(value) {
-    const told = this.rowsAt(value).map(([series, text]) => `${legendOf(series)} ${text || "has no value here"}`);
-    return told.join("; ");
+  // What the series say at the value of the slider that marks a place on the x axis; returns the same in words.
+  readOut(value) {
+    this.marked.hidden = value === undefined || this.veiled;
+    if (this.marked.hidden) return "";
+    const head = `At ${this.panel.x.label} = ${withUnit(format(value), this.panel.x.unit)}:`;
+    const rows = this.rowsAt(value).map(([series, text]) => [series, text || "has no value here"]);
+    const shown = rows.map(([series, text]) => {
+      const name = `<span class="explorer-unseen">${escape(legendOf(series))} </span>`;
+      return `<span class="explorer-value">${swatch(this.panel, series)}${name}${escape(text)}</span>`;
+    });
+    this.marked.innerHTML = `${escape(head)} ${shown.join(" ")}`;
+    return `${head} ${rows.map(([series, text]) => `${legendOf(series)} ${text}`).join("; ")}.`;
   }
 
   show(place, aloud = false) {

@@ -178,7 +178,8 @@ def _draw_curves(axes, panel, grid, at):
             place = x + (bars.index(curve) - (len(bars) - 1) / 2) * width
             axes.bar(place, y, width * 0.92, yerr=spread, **look)
         elif series["kind"] == "points":
-            axes.errorbar(x, y, spread, fmt=MARKERS[i % 4], markersize=5, markeredgecolor="white", **look)
+            size = 5 if x.size <= 60 else 3
+            axes.errorbar(x, y, spread, fmt=MARKERS[i % 4], markersize=size, markeredgecolor="white", **look)
         else:
             nth = seen[series["source"]] = seen.get(series["source"], -1) + 1
             axes.plot(x, y, linestyle=DASHES[series["source"]][nth % 3], linewidth=2, **look)

@@ -85,8 +85,8 @@ def test_readout_follows_the_marking_slider(page):
     found = figure(page, "density")
     found.locator("input[type=range]").nth(2).press("End")
     page.evaluate(SETTLED)
-    assert "p = 1: simulation" in found.locator(".explorer-readout").inner_text()
-    assert "closed form (1), theory 0.967" in found.locator(".explorer-readout").inner_text()
+    assert "p = 1: simulation" in found.locator(".explorer-readout").text_content()
+    assert "closed form (1), theory 0.967" in found.locator(".explorer-readout").text_content()
 
 
 def test_pointer_finger_and_arrow_keys_read_values(page, small_book, open_page):
@@ -213,12 +213,12 @@ def test_with_a_kernel_any_value_is_computed(kernel):
 def test_with_a_kernel_a_place_without_a_value_says_so(kernel):
     page, start = kernel
     bridge = start()
-    assert "size = 4,000: required density, simulation 0.0117" in page.locator(".explorer-readout").inner_text()
+    assert "size = 4,000: required density, simulation 0.0117" in page.locator(".explorer-readout").text_content()
     page.locator(".explorer-number").nth(2).fill("2900")
     page.locator(".explorer-number").nth(2).press("Enter")
     bridge.answer()
     page.evaluate(SETTLED)
-    assert "simulation has no value here" in page.locator(".explorer-readout").inner_text()
+    assert "simulation has no value here" in page.locator(".explorer-readout").text_content()
 
 
 def test_with_a_kernel_errors_and_stale_answers_are_handled(kernel):

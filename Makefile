@@ -14,7 +14,7 @@ book: .venv/ready
 
 test: .venv/ready
 	$(BIN)/ruff check .
-	$(BIN)/pytest -o addopts= $(NBVAL) $(wildcard book/*.ipynb)
+	TQDM_DISABLE=1 $(BIN)/pytest -o addopts= $(NBVAL) $(wildcard book/*.ipynb)
 	$(BIN)/python -m lib build --profile $(PROFILE)
 	$(BIN)/pytest
 

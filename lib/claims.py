@@ -36,7 +36,7 @@ class Row:
             "verdict": self.verdict,
             "device": self.device,
             "seeds": list(self.seeds),
-            "measurements": [asdict(m) for m in self.measurements],
+            "measurements": [{k: None if v != v else v for k, v in asdict(m).items()} for m in self.measurements],
         }
         return {"text/plain": repr(self), "text/html": self._html(), MIME: record}
 
@@ -61,6 +61,8 @@ def badge(verdict: str) -> str:
 
 def interval(m: Measurement) -> str:
     """`value (low to high) unit` with three significant digits."""
+    if not m.reached:
+        return "not reached"
     return f"{m.value:.3g} ({m.low:.3g} to {m.high:.3g}) {m.unit}".rstrip()
 
 

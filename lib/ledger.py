@@ -121,7 +121,10 @@ def _entry(record: dict, titles: Mapping[str, str]) -> str:
     if record["measurements"]:
         lines += ["| quantity | this run | 95 % interval |", "| :--- | ---: | :--- |"]
         for m in record["measurements"]:
-            row = f"| {m['quantity']} | {m['value']:.3g} {m['unit']} | {m['low']:.3g} to {m['high']:.3g} |"
+            if m["value"] is None:
+                row = f"| {m['quantity']} | not reached | |"
+            else:
+                row = f"| {m['quantity']} | {m['value']:.3g} {m['unit']} | {m['low']:.3g} to {m['high']:.3g} |"
             lines.append(claims.typeset(row))
         page = f"{record['chapter'].rsplit('/', 1)[-1]}.html#claim-{record['id']}"
         lines.append(

@@ -17,7 +17,8 @@ UNWRITTEN = "to be written before the first run of its chapter"
 class Measurement:
     """A number and its 95 % interval over seeds, `low` to `high`, in `unit` (empty: a pure number).
 
-    Raises ValueError unless all three are finite and `low <= value <= high`.
+    NaN for all three says that the run never reached what was to be measured; no condition holds for it.
+    Raises ValueError unless all three are that, or finite with `low <= value <= high`.
     """
 
     quantity: str
@@ -29,17 +30,27 @@ class Measurement:
     def __post_init__(self):
         for name in ("value", "low", "high"):
             object.__setattr__(self, name, float(getattr(self, name)))
+        if not self.reached:
+            return
+        for name in ("value", "low", "high"):
             if not math.isfinite(getattr(self, name)):
                 raise ValueError(f"{self.quantity}: {name} is {getattr(self, name)}; a measurement must be finite.")
         if not self.low <= self.value <= self.high:
             raise ValueError(f"{self.quantity}: {self.value:g} lies outside {self.low:g} to {self.high:g}.")
 
+    @property
+    def reached(self) -> bool:
+        """Whether there is a number."""
+        return not (math.isnan(self.value) and math.isnan(self.low) and math.isnan(self.high))
+
 
 def measure(quantity: str, per_seed_values: Iterable[float], unit: str = "") -> Measurement:
-    """Mean of one value a seed with its 95 % t interval; raises ValueError for fewer than two values or NaN."""
+    """Mean of one value a seed with its 95 % t interval, not reached if one is NaN; ValueError for fewer than 2."""
     values = [float(value) for value in per_seed_values]
     if len(values) < 2:
         raise ValueError(f"{quantity}: an interval over seeds takes at least 2 of them, not {len(values)}.")
+    if any(map(math.isnan, values)):
+        return Measurement(quantity, math.nan, math.nan, math.nan, unit)
     mean = math.fsum(values) / len(values)
     deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
     half = stats.t.ppf(0.975, len(values) - 1) * deviation / math.sqrt(len(values))

@@ -1,6 +1,7 @@
 """What chapter 1 measures: the experiments behind its sweeps, and each sweep as the dataset that its figure shows."""
 
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ WORLDS = {
 
 
 def check(run: Profile, n_neurons, n_glomeruli, density, n_odors, activity, odors, seed) -> None:
-    """ValueError with one sentence for a parameter of chapter 1 that is out of its range, or too large for the profile."""
+    """ValueError with one sentence for a parameter of chapter 1 out of its range, or too large for the profile."""
     check_settings(n_neurons, n_glomeruli, density, None, n_odors, activity, odors)
     checks.whole("n_neurons", n_neurons, 200)
     checks.whole("n_glomeruli", n_glomeruli, 10)
@@ -74,12 +75,17 @@ def align_at_load(n_neurons: int, n_glomeruli: int, load: int, **settings) -> Al
     return align(n_neurons, n_glomeruli, n_odors=load * n_glomeruli, **settings)
 
 
-def required_densities(found: xr.Dataset, targets, load: int) -> xr.Dataset:
+def align_with_inputs(n_neurons: int, inputs: Sequence[float], **settings) -> Alignment:
+    """`align` at the densities that give a neuron so many inputs on average."""
+    return align(n_neurons, density=np.asarray(inputs) / n_neurons, **settings)
+
+
+def required_densities(found: xr.Dataset, targets, load: int, activity: float = 0.1) -> xr.Dataset:
     """Density required for each target of drive alignment in a sweep of `align_at_load`, with the closed form."""
     targets = xr.DataArray(targets, dims="target", coords={"target": targets})
     measured = xr.concat([scaling.required_density(found.drive, float(t)) for t in targets], targets)
     sizes = (found.n_glomeruli, load * found.n_glomeruli)
-    expected = xr.apply_ufunc(theory.required_fan_in, targets, *sizes) / found.n_neurons
+    expected = xr.apply_ufunc(theory.required_fan_in, targets, *sizes, activity) / found.n_neurons
     return xr.Dataset({"required": measured, "required_theory": expected.where(expected <= 1)})
 
 
@@ -93,11 +99,11 @@ def scaling_curves(required: xr.Dataset) -> xr.Dataset:
     return curves.assign(flat.assign_coords(size=np.arange(flat.sizes["size"]))).assign(factor=factor)
 
 
-def collapse_curves(found: xr.Dataset, load: int) -> xr.Dataset:
+def collapse_curves(found: xr.Dataset, load: int, activity: float = 0.1) -> xr.Dataset:
     """Drive alignment against synapses a glomerulus, k/D, for each N by itself, with the closed form."""
     inputs = xr.DataArray(INPUTS, dims="inputs", coords={"inputs": INPUTS})
     sizes = (found.n_glomeruli, load * found.n_glomeruli)
-    curves = {"drive_theory": xr.apply_ufunc(theory.drive_alignment, inputs * found.n_glomeruli, *sizes)}
+    curves = {"drive_theory": xr.apply_ufunc(theory.drive_alignment, inputs * found.n_glomeruli, *sizes, activity)}
     for n in found.n_neurons.values:
         one = spread(found.sel(n_neurons=n, drop=True), "drive")
         curves |= {name.replace("drive", f"drive_{n}"): values for name, values in one.items()}
@@ -106,9 +112,9 @@ def collapse_curves(found: xr.Dataset, load: int) -> xr.Dataset:
 
 
 def rules_curves(found: xr.Dataset) -> xr.Dataset:
-    """A sweep of `align` over rules and densities: a variable for each rule, by drive and by response."""
+    """A sweep of `align_with_inputs` over rules: a variable for each rule, by drive and by response."""
     measures = xr.concat([found.response, found.drive], xr.Variable("measure", ["response", "drive"]))
-    return spread(measures.to_dataset("rule"), *found.rule.values)
+    return spread(measures.to_dataset("rule"), *found.rule.values).assign(density=found.inputs / found.n_neurons)
 
 
 def peak_curves(learned: xr.Dataset, linear: xr.Dataset, n_neurons: int, n_glomeruli: int) -> xr.Dataset:
@@ -209,14 +215,14 @@ def online_course(learning_rate: float, **settings) -> dict:
     }
 
 
-def speed_curves(found: xr.Dataset, fan_in: float, n_glomeruli: int) -> xr.Dataset:
+def speed_curves(found: xr.Dataset, fan_in: float, n_glomeruli: int, activity: float = 0.1) -> xr.Dataset:
     """A sweep of `online_course` over learning rates and codes, with `eq-online` beside it.
 
     Thresholded codes: the fixed point on as many odors as the rule's memory is worth.
     """
     rates = np.geomspace(found.learning_rate.min(), found.learning_rate.max(), 41)
     linear = theory.linear_online_error(rates, fan_in, n_glomeruli)
-    thresholded = theory.drive_alignment(fan_in, n_glomeruli, theory.online_n_odors(rates)) ** -2.0 - 1
+    thresholded = theory.drive_alignment(fan_in, n_glomeruli, theory.online_n_odors(rates), activity) ** -2.0 - 1
     forms = xr.DataArray(
         [linear, thresholded], dims=["codes", "rate"], coords={"codes": ["linear", "thresholded"], "rate": rates}
     )
@@ -232,6 +238,19 @@ def update_course(path: str, **settings) -> dict:
         "hebbian, no decay": {"rule": "hebbian", "gain": "matched", "decay": False},
     }
     return vars(online(**paths[path], **settings))
+
+
+def agreement(course: xr.Dataset) -> dict[str, xr.DataArray]:
+    """The quantities that claim A7 is judged by, one value a seed, from courses along one path."""
+    cosines = {
+        "excess of the presentation cosine over random W": course.presentation_cosine - course.random_cosine,
+        "cosine of odor-averaged updates": course.averaged_cosine,
+    }
+    quantities = {}
+    for name, cosine in cosines.items():
+        quantities[f"{name}, at the first checkpoint"] = cosine.isel(presentations=0)
+        quantities[f"{name}, smallest along learning"] = cosine.min("presentations")
+    return quantities
 
 
 def align_in_world(world: str, **settings) -> Alignment:

@@ -23,7 +23,7 @@ def presentation_cosine(reach: Tensor, y_r: Tensor, predicted: Tensor) -> Tensor
     """Cosine of one odor's Hebbian increment M o (y_R y_L^T) and SGD increment M o ((y_R - W y_L) y_L^T): (n_odors,).
 
     Centred codes y_r and `predicted` W y_L, (n, n_odors); `reach` M y_L^2, (n, n_odors), the sum of y_L^2 over
-    a neuron's synapses (`eq-updates`, first definition). The matrices are of rank one but for the mask: no increment is formed.
+    a neuron's synapses (`eq-updates`, first definition). Of rank one but for the mask, no increment has to be formed.
     """
     error = y_r - predicted
     return (y_r * error * reach).sum(0) / ((y_r**2 * reach).sum(0) * (error**2 * reach).sum(0)).sqrt()

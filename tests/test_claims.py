@@ -1,5 +1,6 @@
 """The ledger's rules: what is asked, how a number is judged, what is refused."""
 
+import json
 import re
 
 import numpy as np
@@ -96,7 +97,7 @@ def test_rule_says_every_bound():
         ),
         (lambda: CLAIMS["A2"].judge([exactly(CLAIMS["A2"].conditions[0].quantity, -1)] * 2), "one measurement"),
         (lambda: measure("x", [1.0]), "at least 2"),
-        (lambda: measure("x", [1.0, float("nan")]), "must be finite"),
+        (lambda: Measurement("x", 1, float("nan"), 3), "must be finite"),
         (lambda: Measurement("x", 1, 2, 3), "outside"),
     ],
 )
@@ -120,3 +121,13 @@ def test_a_row_is_text_html_and_json():
 
 def test_typeset_leaves_hyphens_of_words():
     assert claims.typeset("Llama-2: 1/r^2 - 1 >= -0.5") == "Llama-2: 1/r² \N{MINUS SIGN} 1 ≥ \N{MINUS SIGN}0.5"
+
+
+def test_what_was_never_reached_is_not_reproduced():
+    slope = measure(CLAIMS["A2"].conditions[0].quantity, [-1.0, float("nan")])
+    assert not slope.reached
+    assert CLAIMS["A2"].judge([slope]) == "not reproduced"
+    row = claims.Row(CLAIMS["A2"], "not reproduced", (slope,), (0, 1), "cpu")
+    assert "not reached" in repr(row)
+    record = row._repr_mimebundle_()[claims.MIME]
+    assert json.loads(json.dumps(record, allow_nan=False))["measurements"][0]["value"] is None

@@ -55,19 +55,22 @@ def closed_forms(n_neurons, n_glomeruli, activity, n_odors) -> xr.Dataset:
 
 
 def density_curves(found: xr.Dataset) -> xr.Dataset:
-    """A sweep of `align` over sizes and densities, its spread over seeds and the closed forms."""
-    names = ("drive", "response", "drive_familiar", "response_familiar", "drive_shuffled", "response_shuffled")
+    """A sweep of `align` over sizes and densities: novel and familiar odors, their spread, closed forms."""
+    tested = xr.Variable("tested", ["novel", "familiar"])
+    both = {name: xr.concat([found[name], found[f"{name}_familiar"]], tested) for name in ("drive", "response")}
     forms = closed_forms(found.n_neurons, found.n_glomeruli, found.activity, found.n_odors)
-    return spread(found, *names).assign(forms)
+    forms = xr.concat([forms, forms.where(False)], tested)
+    return spread(found.assign(both), *both, "drive_shuffled", "response_shuffled").assign(forms)
 
 
-def density_curve(n_neurons, n_glomeruli, density, activity, n_odors, **settings) -> xr.Dataset:
+def density_curve(n_neurons, n_glomeruli, density, activity, n_odors, tested, **settings) -> xr.Dataset:
     """What `density_curves` shows, at one setting and with one seed: what a reader's kernel computes."""
     densities = np.union1d(DENSITIES, density)
     found = align(n_neurons, n_glomeruli, densities, n_odors, activity=activity, **settings)
-    values = {name: (("density",), value) for name, value in vars(found).items() if not name.endswith("_se")}
-    one = xr.Dataset(values, coords={"density": densities}).expand_dims("seed")
-    return spread(one, *values).assign(closed_forms(n_neurons, n_glomeruli, activity, n_odors))
+    here = {"n_neurons": n_neurons, "n_glomeruli": n_glomeruli, "activity": activity, "n_odors": n_odors}
+    one = xr.Dataset({name: (("density",), value) for name, value in vars(found).items()})
+    curves = density_curves(one.expand_dims("seed").assign_coords(here | {"density": densities}))
+    return curves.sel(tested=tested).drop_vars(["tested", *here])
 
 
 def align_at_load(n_neurons: int, n_glomeruli: int, load: int, **settings) -> Alignment:
@@ -144,8 +147,8 @@ def code_examples(
     """Codes of some novel odors in 200 neurons a side: each side's own, and the right side's as sent by the left.
 
     What is sent depends on the number of odors `shown` before (0: random weights on the same synapses). "picture": the
-    codes of the most active neurons, each code over its largest value; "own", "sent": right drives, standardised over
-    odors.
+    codes of the neurons most active by themselves; "own", "sent": right drives. All in each neuron's own standard
+    deviations over odors.
     """
     world, familiar, novel, left_rng, right_rng, mask_rng, blank = np.random.default_rng(seed).spawn(7)
     kind = statistics(odors)
@@ -161,12 +164,15 @@ def code_examples(
             weights = mask * learn("hebbian", 1 - mask, [1.0], left, right, stream[:, :n], "thresholded")[0]
         drives.append(weights @ left.code(test))
     g, h = (x.cpu().numpy() for x in (torch.stack(drives), right.drive(test)))
-    codes = [left.code(test)[:200], right.code(test), response(torch.stack(drives), activity)]
-    picture = _most_active(*(code.cpu().numpy()[..., :n_examples] for code in codes), n_pictured)
-    g, h = ((x - x.mean(-1, keepdims=True)) / np.maximum(x.std(-1, keepdims=True), 1e-12) for x in (g, h))
+    codes = [response(torch.stack(drives), activity), right.code(test), left.code(test)[:200]]
+    sent, own, far = (_standardised(code.cpu().numpy(), centred=False)[..., :n_examples] for code in codes)
+    order, far_order = (np.argsort(-code, axis=0)[:n_pictured] for code in (own, far))
+    own, far = np.take_along_axis(own, order, 0), np.take_along_axis(far, far_order, 0)
+    rows = [[np.take_along_axis(z, order, 0), own, far] for z in sent]
+    g, h = _standardised(g), _standardised(h)
     return xr.Dataset(
         {
-            "picture": (("shown", "odor", "code", "neuron"), picture),
+            "picture": (("shown", "code", "neuron", "odor"), np.array(rows)),
             "sent": (("shown", "odor", "cell"), np.moveaxis(g[..., :n_examples], -1, 1)),
             "own": (("odor", "cell"), h[:, :n_examples].T),
         },
@@ -174,19 +180,15 @@ def code_examples(
             "shown": list(shown),
             "odor": np.arange(1, n_examples + 1),
             "neuron": np.arange(1, n_pictured + 1),
-            "code": ["left, its own", "right, its own", "right, sent by left"],
+            "code": ["right, sent by left", "right, its own", "left, its own"],
             "cell": np.arange(200),
         },
     )
 
 
-def _most_active(left: np.ndarray, right: np.ndarray, sent: np.ndarray, n: int) -> np.ndarray:
-    """(n_shown, n_odors, 3, n): each side's n most active neurons, the sent code in the right side's order."""
-    rows = np.zeros((len(sent), left.shape[1], 3, n))
-    for e in range(left.shape[1]):
-        first, second = (np.argsort(-code[:, e])[:n] for code in (left, right))
-        rows[:, e, 0], rows[:, e, 1], rows[:, e, 2] = left[first, e], right[second, e], sent[:, second, e]
-    return rows / np.maximum(rows.max(-1, keepdims=True), 1e-12)
+def _standardised(x: np.ndarray, centred: bool = True) -> np.ndarray:
+    """x (..., n_odors) in units of its standard deviation over odors, from its mean if `centred`."""
+    return (x - centred * x.mean(-1, keepdims=True)) / np.maximum(x.std(-1, keepdims=True), 1e-12)
 
 
 def online_course(learning_rate: float, **settings) -> dict:

@@ -1,0 +1,302 @@
+"""The live figures of the chapters: what each shows, on which axes, under which controls."""
+
+from collections.abc import Callable, Mapping
+
+import xarray as xr
+
+from lib.explorer import Axis, Explorer, Image, Line, Panel, Points, Question, Select, Slider
+
+DENSITY = Axis("density", "projection density p", log=True)
+SPREAD = "mean and range over seeds"
+SIZES = [
+    Slider("n_neurons", "cortical neurons a side, N", log=True),
+    Slider("n_glomeruli", "glomeruli, D", log=True),
+]
+CODES = {"thresholded": "thresholded", "linear": "linear"}
+
+
+def _simulated(name: str, label: str, color: int, **settings) -> Points:
+    return Points(name, label, low=f"{name}_low", high=f"{name}_high", source="simulation", color=color, **settings)
+
+
+def codes(examples: xr.Dataset, start: Mapping) -> Explorer:
+    """Two cortices' codes of one odor, and what the left one sends to the right, along learning."""
+    image = Image("picture", "activity, in standard deviations", limits=(0, 5))
+    scatter = Points("sent", "one right neuron", x="own", source="simulation", color=0)
+    return Explorer(
+        examples,
+        [Slider("shown", "odors learned from"), Slider("odor", "novel odor, number")],
+        [
+            Panel([image], x=Axis("neuron", "neuron, most active first"), y=Axis("code")),
+            Panel(
+                [scatter],
+                x=Axis("own", "its own drive, standardised", limits=(-3.5, 3.5)),
+                y=Axis(label="drive sent by the left, standardised", limits=(-3.5, 3.5)),
+            ),
+        ],
+        name="codes",
+        title="Codes of one odor in two cortices",
+        caption="Left: the neurons most active by themselves. The middle row is what the right cortex says of itself, "
+        "the bottom row what the left cortex makes it say.",
+        start=start,
+    )
+
+
+def density(curves: xr.Dataset, start: Mapping, compute: Callable) -> Explorer:
+    """Alignment against projection density, with the closed forms for novel odors."""
+    controls = [
+        *SIZES,
+        Slider("density", "projection density p", log=True),
+        Slider("activity", "activity, share of odors that drive a neuron", log=True),
+        Slider("n_odors", "familiar odors, P", log=True),
+        Select("tested", "measured on", options={"novel": "novel odors", "familiar": "familiar odors"}),
+    ]
+    drive = [
+        _simulated("drive", SPREAD, 0),
+        Line("drive_theory", "closed form, 3 % band", x="fine", low="drive_low_theory", high="drive_high_theory",
+             source="theory", color=0),
+        _simulated("drive_shuffled", "labels shuffled", 2),
+    ]  # fmt: skip
+    response = [
+        _simulated("response", SPREAD, 1),
+        Line("response_theory", "closed form", x="fine", source="theory", color=1),
+        _simulated("response_shuffled", "labels shuffled", 2),
+    ]
+    limits = (-0.05, 1)
+    return Explorer(
+        curves,
+        controls,
+        [
+            Panel(drive, x=DENSITY, y=Axis(label="drive alignment r", limits=limits)),
+            Panel(response, x=DENSITY, y=Axis(label="response alignment A", limits=limits)),
+        ],
+        name="density",
+        title="Alignment against projection density",
+        code="lib.align({n_neurons}, {n_glomeruli}, density={density}, n_odors={n_odors}, activity={activity})",
+        caption="The vertical rule marks the density chosen.",
+        start=start,
+        compute=compute,
+    )
+
+
+def idea(curves: xr.Dataset, start: Mapping) -> Explorer:
+    """Alignment against density for one number of neurons at a time: chapter 1 in one picture."""
+    return Explorer(
+        curves,
+        [Slider("n_neurons", "cortical neurons a side, N", log=True)],
+        [
+            Panel(
+                [
+                    _simulated("drive", SPREAD, 0),
+                    Line("drive_theory", "closed form", x="fine", source="theory", color=0),
+                    _simulated("drive_shuffled", "labels shuffled", 2),
+                ],
+                x=DENSITY,
+                y=Axis(label="alignment of novel odors", limits=(-0.05, 1)),
+            )
+        ],
+        name="idea",
+        title="More neurons, sparser projections",
+        caption="Double the neurons, and the same alignment takes half the density.",
+        code="lib.align({n_neurons}, 50, density=[0.01, 0.1, 1], n_odors=2000)",
+        start=start,
+    )
+
+
+def scaling(required: xr.Dataset, start: Mapping) -> Explorer:
+    """Required density against the number of neurons and against the expansion ratio."""
+    series = [
+        Points("required", "simulation, mean and range over seeds", low="required_low", high="required_high", color=0),
+        Line("required_theory", "closed form, solved for p", source="theory", color=0),
+    ]
+    neurons = Axis("n_neurons", "cortical neurons a side, N", log=True)
+    needed = Axis(label="required density p*", log=True)
+    by_ratio = [
+        Points("by_ratio", "simulation, all sizes", x="ratio", low="by_ratio_low", high="by_ratio_high", color=1),
+        Line("by_ratio_theory", "closed form", x="ratio", source="theory", color=1),
+    ]
+    return Explorer(
+        required,
+        [Slider("target", "alignment wanted, r"), Slider("n_glomeruli", "glomeruli, D", log=True)],
+        [
+            Panel(series, x=neurons, y=needed),
+            Panel(by_ratio, x=Axis("ratio", "expansion ratio N/D", log=True), y=needed),
+        ],
+        name="scaling",
+        title="Density required against the number of neurons",
+        caption="Both axes are logarithmic: a slope of \N{MINUS SIGN}1 halves the density with every doubling.",
+        start=start,
+        question=Question(
+            "Twice as many neurons: by what factor does the required density change?", "factor", (0.25, 2)
+        ),
+    )
+
+
+def collapse(curves: xr.Dataset, start: Mapping) -> Explorer:
+    """Alignment of all sizes against synapses per glomerulus, k/D."""
+    return Explorer(
+        curves,
+        [Select("n_glomeruli", "glomeruli, D")],
+        [
+            Panel(
+                [
+                    *(
+                        _simulated(f"drive_{n}", f"N = {n}", i, x=f"inputs_{n}")
+                        for i, n in enumerate(curves.attrs["n_neurons"])
+                    ),
+                    Line("drive_theory", "closed form", x="inputs", source="theory", color=5),
+                ],
+                x=Axis("inputs", "synapses for each glomerulus, pN/D", log=True),
+                y=Axis(label="drive alignment r", limits=(0, 1)),
+            )
+        ],
+        name="collapse",
+        title="Alignment of all network sizes on one curve",
+        start=start,
+    )
+
+
+def speed(curves: xr.Dataset, start: Mapping) -> Explorer:
+    """Course of the online rule's error, and where it settles, against the learning rate."""
+    course = [_simulated("error", f"online rule, {SPREAD}", 0)]
+    settled = [
+        _simulated("late_error", f"online rule, settled, {SPREAD}", 1),
+        Line("late_error_theory", "closed form", x="rate", source="theory",
+             color=1),
+    ]  # fmt: skip
+    return Explorer(
+        curves,
+        [Slider("learning_rate", "learning rate \N{GREEK SMALL LETTER ETA}", log=True),
+         Select("codes", "codes", options=CODES)],
+        [
+            Panel(
+                course,
+                x=Axis("presentations", "odors presented", log=True),
+                y=Axis(label="error e = 1/r\N{SUPERSCRIPT TWO} \N{MINUS SIGN} 1", log=True),
+            ),
+            Panel(
+                settled,
+                x=Axis("learning_rate", "learning rate \N{GREEK SMALL LETTER ETA}"),
+                y=Axis(label="settled error e"),
+            ),
+        ],
+        name="speed",
+        title="Speed against accuracy of the online rule",
+        caption="A fast learner forgets fast: its error falls sooner and settles higher.",
+        start=start,
+    )  # fmt: skip
+
+
+def rules(curves: xr.Dataset, start: Mapping) -> Explorer:
+    """Response alignment that the two rules reach, against density."""
+    return Explorer(
+        curves,
+        [Slider("n_neurons", "cortical neurons a side, N", log=True), Select("measure", "measured by")],
+        [
+            Panel(
+                [_simulated(rule, f"{label}, {SPREAD}", i) for i, (rule, label) in enumerate(RULES.items())],
+                x=DENSITY,
+                y=Axis(label="alignment of novel odors", limits=(0, 0.8)),
+            )
+        ],
+        name="rules",
+        title="Alignment by the Hebbian rule and by gradient descent",
+        caption="By drive the Hebbian rule looks better, by response gradient descent does: it learns the response.",
+        start=start,
+    )
+
+
+RULES = {"hebbian": "Hebbian rule", "sgd": "gradient descent"}
+
+
+def peak(curves: xr.Dataset, start: Mapping) -> Explorer:
+    """The interpolation peak of least squares, and linear codes where theory is exact."""
+    learned = [_simulated(f"odors_{rule}", f"{label}, {SPREAD}", i) for i, (rule, label) in enumerate(RULES.items())]
+    linear = [_simulated(f"linear_{rule}", f"{label}, {SPREAD}", i) for i, (rule, label) in enumerate(RULES.items())]
+    forms = [
+        Line(f"theory_{rule}", f"closed form, {label}", x="fine", source="theory", color=i)
+        for i, (rule, label) in enumerate(RULES.items())
+    ]
+    return Explorer(
+        curves,
+        [Slider("n_odors", "familiar odors, P", log=True)],
+        [
+            Panel(
+                learned,
+                x=Axis("n_odors", "familiar odors, P", log=True),
+                y=Axis(label="drive alignment r", limits=(0, 1)),
+            ),
+            Panel(
+                linear + forms,
+                x=Axis("inputs", "synapses for each glomerulus, k/D", log=True),
+                y=Axis(label="drive alignment r, linear codes", limits=(0, 1)),
+            ),
+        ],
+        name="peak",
+        title="Where gradient descent fails, and where theory is exact",
+        caption="Left: thresholded codes, 300 inputs a neuron. Right: linear codes, nearly endless odors.",
+        start=start,
+    )
+
+
+def updates(courses: xr.Dataset, start: Mapping) -> Explorer:
+    """Cosine of the two rules' updates along learning, by both definitions."""
+    axis = Axis("presentations", "odors presented", log=True)
+    limits = (0, 1.02)
+    paths = {
+        "sgd": "gradient descent (gain 1)",
+        "hebbian": "Hebb (gain matched)",
+        "hebbian, no decay": "Hebb without decay (gain matched)",
+    }
+    return Explorer(
+        courses,
+        [Select("path", "weights follow", options=paths)],
+        [
+            Panel(
+                [
+                    _simulated("presentation_cosine", f"learned W, {SPREAD}", 0),
+                    _simulated("random_cosine", "random W of equal output power", 2),
+                ],
+                x=axis,
+                y=Axis(label="cosine, one presentation", limits=limits),
+            ),
+            Panel(
+                [_simulated("averaged_cosine", f"learned W, {SPREAD}", 1)],
+                x=axis,
+                y=Axis(label="cosine, averaged over odors", limits=limits),
+            ),
+        ],
+        name="updates",
+        title="Do the two rules want the same?",
+        caption="Increments without decay. Left: one odor at a time. Right: averaged over odors.",
+        start=start,
+    )
+
+
+def worlds(curves: xr.Dataset, start: Mapping) -> Explorer:
+    """Alignment in worlds of odor mixtures, and the closed form that does not describe it."""
+    return Explorer(
+        curves,
+        [Select("world", "odor world")],
+        [
+            Panel(
+                [
+                    _simulated("drive", f"drive, novel odors, {SPREAD}", 0),
+                    _simulated("response", f"response, novel odors, {SPREAD}", 1),
+                    Line("drive_theory", "Gaussian closed form, D glomeruli", x="fine", source="theory", color=2),
+                    Line(
+                        "drive_effective",
+                        "Gaussian closed form, effective dimension",
+                        x="fine",
+                        source="theory",
+                        color=3,
+                    ),
+                ],
+                x=DENSITY,
+                y=Axis(label="alignment", limits=(0, 1)),
+            )
+        ],
+        name="worlds",
+        title="What Gaussian odors hide",
+        start=start,
+    )

@@ -18,7 +18,7 @@ def circuit(seed: int = 0, n_neurons: int = 36, activity: float = 0.2, density: 
     left, right = cells + [-2.2, 0], cells + [2.2, 0]
     for i, j in zip(*np.nonzero(rng.random((n_neurons, n_neurons)) < density / 4), strict=True):
         axes.plot(*zip(left[j], right[i], strict=True), color=GREY, lw=0.5, alpha=0.5, zorder=0)
-    odor = rng.uniform(10, 130, 7)  # the same at both nostrils
+    odor = rng.uniform(8, 60, 7)  # the same at both nostrils
     for side, color in ((left, BLUE), (right, ORANGE)):
         active = rng.permutation(n_neurons) < activity * n_neurons
         axes.scatter(*side.T, s=70, c=np.where(active, color, "white"), edgecolors=color, linewidths=1.2)

@@ -97,7 +97,9 @@ def main() -> None:
         )
     for n in (100_000, 1_000_000):
         b = best("ours", n, seeds, sample=SAMPLE)
-        print(f"{n:8d} {'':18} {b['seconds']:8.2f} s {b['gib']:5.2f} G  {SAMPLE} sampled   {b['drive']:.3f}", flush=True)
+        print(
+            f"{n:8d} {'':18} {b['seconds']:8.2f} s {b['gib']:5.2f} G  {SAMPLE} sampled   {b['drive']:.3f}", flush=True
+        )
     print("cost against synapses x odors (N = 16000, seconds a billion; a constant is linear):")
     for change in ({"fan_in": 200}, {"n_odors": 4000}, {"fan_in": 200, "n_odors": 4000}):
         b = best("ours", 16_000, seeds, **change)

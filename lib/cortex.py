@@ -44,8 +44,8 @@ class Cortex:
 
 def top_share(values: Tensor, activity: float) -> Tensor:
     """The (1 - activity) quantile of `values` (..., n_odors), as (..., 1): a share `activity` of odors lies above."""
-    n_odors = values.shape[-1]
-    return values.kthvalue(max(1, n_odors - round(activity * n_odors)), dim=-1, keepdim=True).values
+    n_active = round(activity * values.shape[-1])
+    return values.topk(n_active + 1, dim=-1, sorted=False).values.amin(dim=-1, keepdim=True)
 
 
 def draw_cortex(

@@ -33,7 +33,7 @@ def check(run: Profile, n_neurons, n_glomeruli, density, n_odors, activity, odor
     check_settings(n_neurons, n_glomeruli, density, None, n_odors, activity, odors)
     checks.whole("n_neurons", n_neurons, 200)
     checks.whole("n_glomeruli", n_glomeruli, 10)
-    checks.whole("n_odors", n_odors, 100)
+    checks.whole("n_odors", n_odors, max(100, n_glomeruli))
     checks.whole("seed", seed, 0)
     check_memory(2 * n_neurons, 8 * n_glomeruli, 8 * n_odors, run.memory)
 

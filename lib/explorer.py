@@ -37,8 +37,21 @@ class Explorer(anywidget.AnyWidget):
     packed = traitlets.Bytes().tag(sync=True)
     settings = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, grid, controls, panels, *, name, title, code="", start=None, compute=None, question=None,
-                 caption="", limit=20.0):
+    def __init__(
+        self,
+        grid,
+        controls,
+        panels,
+        *,
+        name,
+        title,
+        code="",
+        start=None,
+        compute=None,
+        question=None,
+        caption="",
+        limit=20.0,
+    ):
         check(re.fullmatch(r"[a-z][a-z0-9_-]*", name), f"name {name!r}: use a letter, then letters, digits, - and _.")
         self._grid, self._controls, self._compute = grid, controls, compute
         self._check_controls(start or {})
@@ -61,8 +74,10 @@ class Explorer(anywidget.AnyWidget):
         self.on_msg(self._answer)
 
     def __repr__(self):
-        counts = (f"{n} {word}{'s' * (n != 1)}" for n, word in
-                  ((len(self._controls), "control"), (len(self.spec["panels"]), "panel")))
+        counts = (
+            f"{n} {word}{'s' * (n != 1)}"
+            for n, word in ((len(self._controls), "control"), (len(self.spec["panels"]), "panel"))
+        )
         return f"Explorer({self.spec['name']!r}: {', '.join(counts)})"
 
     def _repr_mimebundle_(self, **kwargs):
@@ -86,8 +101,10 @@ class Explorer(anywidget.AnyWidget):
         names = [control.name for control in self._controls]
         check(len(set(names)) == len(names), f"controls name {names}: each control once.")
         for control in self._controls:
-            check(control.name in self._grid.dims, f"control {control.name!r} is no dimension of the grid "
-                  f"({', '.join(map(str, self._grid.dims))}).")
+            check(
+                control.name in self._grid.dims,
+                f"control {control.name!r} is no dimension of the grid ({', '.join(map(str, self._grid.dims))}).",
+            )
             check(control.name in self._grid.coords, f"dimension {control.name!r} has no values: give it a coordinate.")
             if isinstance(control, Slider):
                 values = self._grid[control.name].values
@@ -125,8 +142,10 @@ class Explorer(anywidget.AnyWidget):
             shown = [self._grid[n] for s in series for n in (s["y"], s["low"], s["high"]) if n]
             y["limits"] = y["limits"] or nice_limits(shown, panel.y.log, zero="bars" in kinds)
         for axis in (x, y):
-            check(not axis["log"] or axis["limits"] is None or axis["limits"][0] > 0,
-                  f"{where}: a logarithmic axis needs limits above 0.")
+            check(
+                not axis["log"] or axis["limits"] is None or axis["limits"][0] > 0,
+                f"{where}: a logarithmic axis needs limits above 0.",
+            )
         return {"kind": kind, "x": x, "y": y, "series": series, "axes": axes, "mark": marks[0] if marks else None}
 
     def _series(self, series, panel, where, i):
@@ -143,8 +162,13 @@ class Explorer(anywidget.AnyWidget):
         stray = set(self._grid[series.y].dims) - controls - set(own)
         check(not stray, f"{where}: {series.y!r} depends on {stray}, which is neither a control nor an axis.")
         check(set(own) <= set(self._grid[series.y].dims), f"{where}: {series.y!r} does not depend on {own}.")
-        specified = {**vars(series), "kind": series.kind, "x": position, "axes": own,
-                     "color": i if series.color is None else series.color}
+        specified = {
+            **vars(series),
+            "kind": series.kind,
+            "x": position,
+            "axes": own,
+            "color": i if series.color is None else series.color,
+        }
         if series.kind == "image":
             specified |= self._color_scale(series)
         return specified
@@ -163,8 +187,13 @@ class Explorer(anywidget.AnyWidget):
         values = self._grid[control.name].values
         common = {"name": control.name, "label": control.label, "values": values.tolist()}
         if isinstance(control, Slider):
-            return {**common, "kind": "slider", "log": control.log, "unit": control.unit,
-                    "whole": values.dtype.kind in "iu"}
+            return {
+                **common,
+                "kind": "slider",
+                "log": control.log,
+                "unit": control.unit,
+                "whole": values.dtype.kind in "iu",
+            }
         options = control.options or {}
         missing = [value for value in common["values"] if options and value not in options]
         check(not missing, f"select {control.name!r}: options lack {missing}.")
@@ -178,14 +207,17 @@ class Explorer(anywidget.AnyWidget):
             parts.append(text)
             if field is not None:
                 allowed = ", ".join(sorted(names))
-                check(field in names and not form and not conversion,
-                      f"code uses {{{field}}}: only the controls' plain names may stand there ({allowed}).")
+                check(
+                    field in names and not form and not conversion,
+                    f"code uses {{{field}}}: only the controls' plain names may stand there ({allowed}).",
+                )
                 parts.append([field])
         return parts
 
     def _opening(self, start):
-        middle = {c.name: self._grid[c.name].values.tolist()[(self._grid.sizes[c.name] - 1) // 2]
-                  for c in self._controls}
+        middle = {
+            c.name: self._grid[c.name].values.tolist()[(self._grid.sizes[c.name] - 1) // 2] for c in self._controls
+        }
         return {**middle, **{k: v.item() if isinstance(v, np.generic) else v for k, v in start.items()}}
 
     def _answer(self, _, content, buffers):

@@ -16,9 +16,14 @@ DASHES = {"simulation": ["-", (0, (8, 3)), (0, (2, 2))], "theory": [(0, (6, 3)),
 
 def curves(panel, grid, at):
     """Each series of an xy or band panel as {series, x, y, low, high}, positions as they stand in the grid."""
-    return [{"series": s, "x": take(grid, s["x"], s["axes"], at),
-             **{k: take(grid, s[k], s["axes"], at) if s[k] else None for k in ("y", "low", "high")}}
-            for s in panel["series"]]
+    return [
+        {
+            "series": s,
+            "x": take(grid, s["x"], s["axes"], at),
+            **{k: take(grid, s[k], s["axes"], at) if s[k] else None for k in ("y", "low", "high")},
+        }
+        for s in panel["series"]
+    ]
 
 
 def legend(series):
@@ -117,8 +122,10 @@ def _heat(series, grid, at, x, y):
         return f"{name} has no values here."
     i, j = np.unravel_index(np.nanargmax(values), values.shape)
     low, high = number(float(np.nanmin(values))), number(float(np.nanmax(values)))
-    return (f"{name} over {x} and {y}, {len(columns)} by {len(rows)} cells, from {low} to {high}, "
-            f"highest at {number(columns[i].item())}, {number(rows[j].item())}.")
+    return (
+        f"{name} over {x} and {y}, {len(columns)} by {len(rows)} cells, from {low} to {high}, "
+        f"highest at {number(columns[i].item())}, {number(rows[j].item())}."
+    )
 
 
 def draw(spec, grid, at):
@@ -150,8 +157,15 @@ def _draw_image(axes, panel, grid, at):
     series = panel["series"][0]
     values = take(grid, series["y"], series["axes"], at)
     shades = LinearSegmentedColormap.from_list("shades", series["shades"])
-    drawn = axes.imshow(values.T, origin="lower", aspect="auto", cmap=shades, interpolation="nearest",
-                        vmin=series["limits"][0], vmax=series["limits"][1])
+    drawn = axes.imshow(
+        values.T,
+        origin="lower",
+        aspect="auto",
+        cmap=shades,
+        interpolation="nearest",
+        vmin=series["limits"][0],
+        vmax=series["limits"][1],
+    )
     for axis, name in zip((axes.xaxis, axes.yaxis), series["axes"], strict=True):
         labels = grid[name][1]
         ticks = np.unique(np.linspace(0, len(labels) - 1, 6).round().astype(int))

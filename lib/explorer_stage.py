@@ -45,6 +45,6 @@ def _with_picture(output, shown):
     figure = (
         f'<figure class="explorer-static" data-for="{html.escape(told["name"])}">'
         f'<img alt="{html.escape(told["alt"])}" src="data:image/svg+xml,{html.escape(picture)}">'
-        f'<figcaption>{html.escape(told["caption"])}</figcaption></figure>'
+        f"<figcaption>{html.escape(told['caption'])}</figcaption></figure>"
     )
     return [output, nbformat.v4.new_output("display_data", {"text/html": figure, "text/plain": told["alt"]})]

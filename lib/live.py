@@ -1,10 +1,13 @@
 """The live figures of the chapters: what each shows, on which axes, under which controls."""
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Mapping
 
 import xarray as xr
 
+from lib import studies
 from lib.explorer import Axis, Explorer, Image, Line, Panel, Points, Question, Select, Slider
+from lib.recipe import Recipe
 
 DENSITY = Axis("density", "projection density p", log=True)
 SPREAD = "mean and range over seeds"
@@ -19,12 +22,19 @@ def _simulated(name: str, label: str, color: int, **settings) -> Points:
     return Points(name, label, low=f"{name}_low", high=f"{name}_high", source="simulation", color=color, **settings)
 
 
-def codes(examples: xr.Dataset, start: Mapping) -> Explorer:
+def _explorer(recipe: Recipe, found: xr.Dataset, seed: int, controls: list, panels: list, **settings) -> Explorer:
+    """The figure of a sweep that was run; a kernel answers with the same recipe and one seed."""
+    code = recipe.template(seed, [control.name for control in controls])
+    return Explorer(recipe.draw(found), controls, panels, code=code, compute=recipe.at(seed), **settings)
+
+
+def codes(settings: Mapping, start: Mapping) -> Explorer:
     """Two cortices' codes of one odor, and what the left one sends to the right, along learning."""
     image = Image("picture", "activity, in standard deviations", limits=(0, 5))
     scatter = Points("sent", "one right neuron", x="own", source="simulation", color=0)
+    text = ", ".join(f"{name}={value!r}" for name, value in settings.items())
     return Explorer(
-        examples,
+        studies.code_examples(**settings),
         [Slider("shown", "odors learned from"), Slider("odor", "novel odor, number")],
         [
             Panel([image], x=Axis("neuron", "neuron, most active first"), y=Axis("code")),
@@ -38,11 +48,13 @@ def codes(examples: xr.Dataset, start: Mapping) -> Explorer:
         title="Codes of one odor in two cortices",
         caption="Left: the neurons most active by themselves. The middle row is what the right cortex says of itself, "
         "the bottom row what the left cortex makes it say.",
+        code=f"lib.studies.code_example({{shown}}, {{odor}}, {text})",
+        compute=functools.partial(studies.code_example, **settings),
         start=start,
     )
 
 
-def density(curves: xr.Dataset, start: Mapping, compute: Callable) -> Explorer:
+def density(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Explorer:
     """Alignment against projection density, with the closed forms for novel odors."""
     controls = [
         *SIZES,
@@ -63,8 +75,10 @@ def density(curves: xr.Dataset, start: Mapping, compute: Callable) -> Explorer:
         _simulated("response_shuffled", "labels shuffled", 2),
     ]
     limits = (-0.05, 1)
-    return Explorer(
-        curves,
+    return _explorer(
+        recipe,
+        found,
+        seed,
         controls,
         [
             Panel(drive, x=DENSITY, y=Axis(label="drive alignment r", limits=limits)),
@@ -72,17 +86,17 @@ def density(curves: xr.Dataset, start: Mapping, compute: Callable) -> Explorer:
         ],
         name="density",
         title="Alignment against projection density",
-        code="lib.align({n_neurons}, {n_glomeruli}, density={density}, n_odors={n_odors}, activity={activity})",
         caption="The vertical rule marks the density chosen.",
         start=start,
-        compute=compute,
     )
 
 
-def idea(curves: xr.Dataset, start: Mapping) -> Explorer:
+def idea(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Explorer:
     """Alignment against density for one number of neurons at a time: chapter 1 in one picture."""
-    return Explorer(
-        curves,
+    return _explorer(
+        recipe,
+        found,
+        seed,
         [Slider("n_neurons", "cortical neurons a side, N", log=True)],
         [
             Panel(
@@ -98,12 +112,11 @@ def idea(curves: xr.Dataset, start: Mapping) -> Explorer:
         name="idea",
         title="More neurons, sparser projections",
         caption="Double the neurons, and the same alignment takes half the density.",
-        code="lib.align({n_neurons}, 50, density=[0.01, 0.1, 1], n_odors=2000)",
         start=start,
     )
 
 
-def scaling(required: xr.Dataset, start: Mapping) -> Explorer:
+def scaling(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Explorer:
     """Required density against the number of neurons and against the expansion ratio."""
     series = [
         Points("required", "simulation, mean and range over seeds", low="required_low", high="required_high", color=0),
@@ -115,8 +128,10 @@ def scaling(required: xr.Dataset, start: Mapping) -> Explorer:
         Points("by_ratio", "simulation, all sizes", x="ratio", low="by_ratio_low", high="by_ratio_high", color=1),
         Line("by_ratio_theory", "closed form", x="ratio", source="theory", color=1),
     ]
-    return Explorer(
-        required,
+    return _explorer(
+        recipe,
+        found,
+        seed,
         [Slider("target", "alignment wanted, r"), Slider("n_glomeruli", "glomeruli, D", log=True)],
         [
             Panel(series, x=neurons, y=needed),
@@ -132,17 +147,19 @@ def scaling(required: xr.Dataset, start: Mapping) -> Explorer:
     )
 
 
-def collapse(curves: xr.Dataset, start: Mapping) -> Explorer:
+def collapse(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Explorer:
     """Alignment of all sizes against synapses per glomerulus, k/D."""
-    return Explorer(
-        curves,
-        [Select("n_glomeruli", "glomeruli, D")],
+    return _explorer(
+        recipe,
+        found,
+        seed,
+        [Slider("n_glomeruli", "glomeruli, D", log=True)],
         [
             Panel(
                 [
                     *(
                         _simulated(f"drive_{n}", f"N = {n}", i, x=f"inputs_{n}")
-                        for i, n in enumerate(curves.attrs["n_neurons"])
+                        for i, n in enumerate(found.n_neurons.values)
                     ),
                     Line("drive_theory", "closed form", x="inputs", source="theory", color=5),
                 ],
@@ -156,7 +173,7 @@ def collapse(curves: xr.Dataset, start: Mapping) -> Explorer:
     )
 
 
-def speed(curves: xr.Dataset, start: Mapping) -> Explorer:
+def speed(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Explorer:
     """Course of the online rule's error, and where it settles, against the learning rate."""
     course = [_simulated("error", f"online rule, {SPREAD}", 0)]
     settled = [
@@ -164,8 +181,10 @@ def speed(curves: xr.Dataset, start: Mapping) -> Explorer:
         Line("late_error_theory", "closed form", x="rate", source="theory",
              color=1),
     ]  # fmt: skip
-    return Explorer(
-        curves,
+    return _explorer(
+        recipe,
+        found,
+        seed,
         [Slider("learning_rate", "learning rate \N{GREEK SMALL LETTER ETA}", log=True),
          Select("codes", "codes", options=CODES)],
         [
@@ -187,10 +206,12 @@ def speed(curves: xr.Dataset, start: Mapping) -> Explorer:
     )  # fmt: skip
 
 
-def rules(curves: xr.Dataset, start: Mapping) -> Explorer:
+def rules(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Explorer:
     """Response alignment that the two rules reach, against density."""
-    return Explorer(
-        curves,
+    return _explorer(
+        recipe,
+        found,
+        seed,
         [Slider("n_neurons", "cortical neurons a side, N", log=True), Select("measure", "measured by")],
         [
             Panel(
@@ -209,7 +230,7 @@ def rules(curves: xr.Dataset, start: Mapping) -> Explorer:
 RULES = {"hebbian": "Hebbian rule", "sgd": "gradient descent"}
 
 
-def peak(curves: xr.Dataset, start: Mapping) -> Explorer:
+def peak(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Explorer:
     """The interpolation peak of least squares, and linear codes where theory is exact."""
     learned = [_simulated(f"odors_{rule}", f"{label}, {SPREAD}", i) for i, (rule, label) in enumerate(RULES.items())]
     linear = [_simulated(f"linear_{rule}", f"{label}, {SPREAD}", i) for i, (rule, label) in enumerate(RULES.items())]
@@ -217,8 +238,10 @@ def peak(curves: xr.Dataset, start: Mapping) -> Explorer:
         Line(f"theory_{rule}", f"closed form, {label}", x="fine", source="theory", color=i)
         for i, (rule, label) in enumerate(RULES.items())
     ]
-    return Explorer(
-        curves,
+    return _explorer(
+        recipe,
+        found,
+        seed,
         [Slider("n_odors", "familiar odors, P", log=True)],
         [
             Panel(
@@ -239,7 +262,7 @@ def peak(curves: xr.Dataset, start: Mapping) -> Explorer:
     )
 
 
-def updates(courses: xr.Dataset, start: Mapping) -> Explorer:
+def updates(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Explorer:
     """Cosine of the two rules' updates along learning, by both definitions."""
     axis = Axis("presentations", "odors presented", log=True)
     limits = (0, 1.02)
@@ -248,8 +271,10 @@ def updates(courses: xr.Dataset, start: Mapping) -> Explorer:
         "hebbian": "Hebb (gain matched)",
         "hebbian, no decay": "Hebb without decay (gain matched)",
     }
-    return Explorer(
-        courses,
+    return _explorer(
+        recipe,
+        found,
+        seed,
         [Select("path", "weights follow", options=paths)],
         [
             Panel(
@@ -273,10 +298,12 @@ def updates(courses: xr.Dataset, start: Mapping) -> Explorer:
     )
 
 
-def worlds(curves: xr.Dataset, start: Mapping) -> Explorer:
+def worlds(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Explorer:
     """Alignment in worlds of odor mixtures, and the closed form that does not describe it."""
-    return Explorer(
-        curves,
+    return _explorer(
+        recipe,
+        found,
+        seed,
         [Select("world", "odor world")],
         [
             Panel(

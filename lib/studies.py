@@ -31,7 +31,7 @@ WORLDS = {
 def check(run: Profile, n_neurons, n_glomeruli, density, n_odors, activity, odors, seed) -> None:
     """ValueError with one sentence for a parameter of chapter 1 out of its range, or too large for the profile."""
     check_settings(n_neurons, n_glomeruli, density, None, n_odors, activity, odors)
-    checks.whole("n_neurons", n_neurons, 200)
+    checks.whole("n_neurons", n_neurons, 400)
     checks.whole("n_glomeruli", n_glomeruli, 10)
     checks.whole("n_odors", n_odors, max(100, n_glomeruli))
     checks.whole("seed", seed, 0)
@@ -63,14 +63,11 @@ def density_curves(found: xr.Dataset) -> xr.Dataset:
     return spread(found.assign(both), *both, "drive_shuffled", "response_shuffled").assign(forms)
 
 
-def density_curve(n_neurons, n_glomeruli, density, activity, n_odors, tested, **settings) -> xr.Dataset:
-    """What `density_curves` shows, at one setting and with one seed: what a reader's kernel computes."""
-    densities = np.union1d(DENSITIES, density)
-    found = align(n_neurons, n_glomeruli, densities, n_odors, activity=activity, **settings)
-    here = {"n_neurons": n_neurons, "n_glomeruli": n_glomeruli, "activity": activity, "n_odors": n_odors}
-    one = xr.Dataset({name: (("density",), value) for name, value in vars(found).items()})
-    curves = density_curves(one.expand_dims("seed").assign_coords(here | {"density": densities}))
-    return curves.sel(tested=tested).drop_vars(["tested", *here])
+def idea_curves(found: xr.Dataset) -> xr.Dataset:
+    """`density_curves` for novel odors and one number of glomeruli, activity and number of odors."""
+    return (
+        density_curves(found).sel(tested="novel", drop=True).squeeze(["n_glomeruli", "activity", "n_odors"], drop=True)
+    )
 
 
 def align_at_load(n_neurons: int, n_glomeruli: int, load: int, **settings) -> Alignment:
@@ -79,8 +76,8 @@ def align_at_load(n_neurons: int, n_glomeruli: int, load: int, **settings) -> Al
 
 
 def align_with_inputs(n_neurons: int, inputs: Sequence[float], **settings) -> Alignment:
-    """`align` at the densities that give a neuron so many inputs on average."""
-    return align(n_neurons, density=np.asarray(inputs) / n_neurons, **settings)
+    """`align` at the densities that give a neuron so many inputs on average, or all where there are fewer."""
+    return align(n_neurons, density=np.minimum(1, np.asarray(inputs) / n_neurons), **settings)
 
 
 def required_densities(found: xr.Dataset, targets, load: int, activity: float = 0.1) -> xr.Dataset:
@@ -92,8 +89,9 @@ def required_densities(found: xr.Dataset, targets, load: int, activity: float = 
     return xr.Dataset({"required": measured, "required_theory": expected.where(expected <= 1)})
 
 
-def scaling_curves(required: xr.Dataset) -> xr.Dataset:
+def scaling_curves(found: xr.Dataset, target, load: int, activity: float = 0.1) -> xr.Dataset:
     """`required_densities` over N for each D and over N/D for all; "factor": what the last doubling of N does."""
+    required = required_densities(found, target, load, activity)
     curves = spread(required, "required").assign(required_theory=required.required_theory)
     flat = curves.stack(size=("n_neurons", "n_glomeruli")).reset_index("size")
     flat = flat.assign(ratio=flat.n_neurons / flat.n_glomeruli).sortby("ratio").drop_vars(["n_neurons", "n_glomeruli"])
@@ -111,7 +109,7 @@ def collapse_curves(found: xr.Dataset, load: int, activity: float = 0.1) -> xr.D
         one = spread(found.sel(n_neurons=n, drop=True), "drive")
         curves |= {name.replace("drive", f"drive_{n}"): values for name, values in one.items()}
         curves[f"inputs_{n}"] = one.density * n / one.n_glomeruli
-    return xr.Dataset(curves, attrs={"n_neurons": found.n_neurons.values.tolist()})
+    return xr.Dataset(curves)
 
 
 def rules_curves(found: xr.Dataset) -> xr.Dataset:
@@ -186,6 +184,11 @@ def code_examples(
     )
 
 
+def code_example(shown: int, odor: int, **settings) -> xr.Dataset:
+    """`code_examples` for one odor and one number of odors shown."""
+    return code_examples(shown=[shown], n_examples=odor, **settings).sel(shown=shown, odor=odor, drop=True)
+
+
 def _standardised(x: np.ndarray, centred: bool = True) -> np.ndarray:
     """x (..., n_odors) in units of its standard deviation over odors, from its mean if `centred`."""
     return (x - centred * x.mean(-1, keepdims=True)) / np.maximum(x.std(-1, keepdims=True), 1e-12)
@@ -240,6 +243,11 @@ def update_course(path: str, **settings) -> dict:
         "hebbian, no decay": {"rule": "hebbian", "gain": "matched", "decay": False},
     }
     return vars(online(**paths[path], **settings))
+
+
+def cosine_curves(found: xr.Dataset) -> xr.Dataset:
+    """The cosines of a sweep of `update_course`."""
+    return spread(found, "presentation_cosine", "random_cosine", "averaged_cosine")
 
 
 def agreement(course: xr.Dataset) -> dict[str, xr.DataArray]:

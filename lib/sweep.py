@@ -39,7 +39,7 @@ def sweep(
     seeds: int | Sequence[int] = 1,
     along: str | None = None,
     path: Path | str | None = None,
-    cache: Path | str = CACHE,
+    cache: Path | str | None = None,
     n_jobs: int = 1,
     **fixed,
 ) -> xr.Dataset:
@@ -48,8 +48,8 @@ def sweep(
     Its dimensions are those of the grid and "seed". The function returns a dataclass or a mapping of numbers, or of
     vectors along the dimension `along`: if that is in the grid, the function gets all its values in one call (densities
     share their codes); if not, the result's own entry `along` is the coordinate. `seeds`: how many, or which. `path`:
-    where to write the dataset as netCDF. `cache`: the folder of the points. ValueError for an empty grid, or a function
-    that returns anything else.
+    where to write the dataset as netCDF. `cache`: the folder of the points, if not _build/sweeps. ValueError for an
+    empty grid, or a function that returns anything else.
     """
     seeds = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     outer = {name: list(values) for name, values in grid.items() if name != along} | {"seed": seeds}
@@ -57,7 +57,7 @@ def sweep(
         raise ValueError(f"{empty[0]} has no values; give at least one.")
     common = dict(fixed, **({along: list(grid[along])} if along in grid else {}))
     points = [dict(zip(outer, values, strict=True)) for values in itertools.product(*outer.values())]
-    folder = Path(cache) / f"{function.__name__}-{source_hash()[:12]}"
+    folder = Path(cache or CACHE) / f"{function.__name__}-{source_hash()[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{_key(function, {**common, **point})}.nc" for point in points]
     missing = [(p, f) for p, f in zip(points, files, strict=True) if not _readable(f)]

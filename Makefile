@@ -32,5 +32,6 @@ clean:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("The book needs Python 3.11 or newer, and $(PYTHON) is %d.%d: name a newer one with PYTHON=..." % sys.version_info[:2])'
 	@test -e $@ || $(PYTHON) -m venv --clear .venv
 	@rm -f $@
+	@echo "Setting up .venv: about two minutes, and 2 GB of disk."
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.txt --editable .
 	@touch $@

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lib import checks, projection
 from lib.cortex import Cortex, draw_cortex, tensor
-from lib.measures import MEMORY, check_memory, check_settings, pearson, response
+from lib.measures import MEMORY, check_memory, check_run, check_settings, pearson, response
 from lib.odors import Gaussian, Mixture, statistics
 from lib.online import online
 
@@ -68,12 +68,14 @@ def align(
     least-squares limit (`eq-sgd`). `codes`: "thresholded", or "linear" (y = J x). `sample`: measure that many receiving
     neurons, drawn without replacement, an unbiased estimate since the rules are local; the rows of the others are never
     computed. `n_test`: number of novel odors; the familiar alignment is measured on as many of the familiar ones.
-    `memory` bounds what is held at a time, in bytes. ValueError names a setting out of its range.
+    `memory` bounds what is held at a time, in bytes; cutting a sparse Bernoulli mask into blocks changes its draws.
+    BadSetting, a ValueError, names a setting out of its range.
     """
     check_settings(n_neurons, n_glomeruli, density, fan_in, n_odors, activity, odors, n_test, rule, codes)
     sample = n_neurons if sample is None else sample
     checks.whole("sample", sample, 1, n_neurons)
-    check_memory(n_neurons, n_glomeruli, n_odors + n_test, memory)
+    check_run(seed, device)
+    check_memory(n_neurons, n_glomeruli, n_odors + n_test, memory, extra=3 * n_odors if rule == "sgd" else 0)
     densities = np.atleast_1d(1.0 if density is None else np.asarray(density, float))
     world, shown, tested, left_rng, right_rng, mask_rng, sample_rng, shuffle_rng = np.random.default_rng(seed).spawn(8)
 
@@ -87,14 +89,14 @@ def align(
 
     left, results = None, []
     wanted = {"density": float(densities.max())} if fan_in is None else {"fan_in": fan_in}
-    for rows in _blocks(sample, n_neurons, len(densities), memory, **wanted):
+    for rows in _blocks(sample, n_neurons, n_test, len(densities), memory, **wanted):
         draws = projection.draw_synapses(mask_rng, rows.stop - rows.start, n_neurons, **wanted, device=device)
         senders = None
         if rows == slice(0, sample) and draws.layout is torch.sparse_csr and 0 < draws.values().numel() < n_neurons:
             draws, senders = projection.used_columns(draws)
         left = left or draw_cortex(left_rng, *cortex, keep=senders, device=device)
         receiving = right.rows(rows)
-        weights = learn(rule, draws, densities, left, receiving, familiar, codes)
+        weights = learn(rule, draws, densities, left, receiving, familiar, codes, memory)
         connected = torch.stack([projection.fan_in_of(draws, p) > 0 for p in densities])
         test = _measure(weights, left, receiving, novel, activity, codes, [slice(None), shuffle])
         known = _measure(weights, left, receiving, familiar[:, :n_test], activity, codes, [slice(None)])
@@ -109,7 +111,14 @@ def chunks(odors: Tensor, n_neurons: int) -> tuple[Tensor, ...]:
 
 
 def learn(
-    rule: str, draws: Tensor, densities: np.ndarray, left: Cortex, right: Cortex, familiar: Tensor, codes: str
+    rule: str,
+    draws: Tensor,
+    densities: np.ndarray,
+    left: Cortex,
+    right: Cortex,
+    familiar: Tensor,
+    codes: str,
+    memory: int = MEMORY,
 ) -> list[Tensor]:
     """What `rule` ("hebbian" or "sgd") makes of the synapses at each density, on odors (n_glomeruli, P)."""
     pairs = ((right.encode(x, codes), left.encode(x, codes)) for x in chunks(familiar, draws.shape[1]))
@@ -117,13 +126,16 @@ def learn(
         weights = projection.hebbian(draws, pairs)
         return [projection.select(draws, p, weights) for p in densities]
     y_r, y_l = (torch.cat(side, dim=1) for side in zip(*pairs, strict=True))
-    return projection.least_squares(draws, densities, y_r, y_l)
+    return projection.least_squares(draws, densities, y_r, y_l, memory / 4)
 
 
-def _blocks(n_rows: int, n_neurons: int, n_densities: int, memory: int, density=None, fan_in=None) -> Iterator[slice]:
-    """Blocks of receiving neurons whose projections fit into half of `memory`."""
+def _blocks(
+    n_rows: int, n_neurons: int, n_test: int, n_densities: int, memory: int, density=None, fan_in=None
+) -> Iterator[slice]:
+    """Blocks of receiving neurons whose synapses, while they are drawn, and drives fit into half of `memory`."""
     share = density if fan_in is None else fan_in / n_neurons
-    step = max(1, int(memory / 2 / (4 * (n_densities + 5) * n_neurons * (share if share <= projection.SPARSE else 1))))
+    synapses = n_neurons * (share if share <= projection.SPARSE else 1)
+    step = max(1, int(memory / 8 / ((n_densities + 12) * synapses + 2 * n_densities * n_test)))
     for start in range(0, n_rows, step):
         yield slice(start, min(start + step, n_rows))
 

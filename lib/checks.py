@@ -20,8 +20,15 @@ def number(name: str, value, low: float, high: float = np.inf, *, open_low: bool
     if not real or values.dtype.kind == "b" or values.size == 0:
         raise BadSetting(f"{name} must be a number, not {value!r}.")
     if not np.all((values > low if open_low else values >= low) & (values <= high)):
-        closing = "" if np.isinf(high) else f" and at most {high:g}"
+        closing = "" if np.isinf(high) else f" and at most {int(high) if high == int(high) else high}"
         raise BadSetting(f"{name} must be {'above' if open_low else 'at least'} {low:g}{closing}, not {value!r}.")
+
+
+def scalar(name: str, value, low: float, high: float = np.inf, *, open_low: bool = False) -> None:
+    """Raise BadSetting unless `value` is one real number in the range of `number`."""
+    if np.ndim(value):
+        raise BadSetting(f"{name} must be one number, not {value!r}.")
+    number(name, value, low, high, open_low=open_low)
 
 
 def whole(name: str, value, low: int, high: float = np.inf) -> None:

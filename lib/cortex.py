@@ -13,7 +13,7 @@ N_CALIBRATION = 2000  # odors from which a threshold is set where it has no clos
 BLOCK = 2**16  # neurons drawn at a time
 
 
-def tensor(array: np.ndarray, device: str = "cpu") -> Tensor:
+def tensor(array: np.ndarray, device: str | torch.device = "cpu") -> Tensor:
     """A numpy draw as a float32 tensor, so that every device sees the same numbers."""
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(device)
 

@@ -128,14 +128,14 @@ def _entry(record: dict, titles: Mapping[str, str]) -> str:
             lines.append(claims.typeset(row))
         page = f"{record['chapter'].rsplit('/', 1)[-1]}.html#claim-{record['id']}"
         lines.append(
-            f'\nMeasured in <a href="{page}">{titles[record["chapter"]]}</a>, cell {record["cell"]}, '
+            f'\nMeasured in <a href="{page}">{titles[record["chapter"]]}</a> '
             f"with {len(record['seeds'])} seeds on {record['device']}.\n"
         )
     rule = claims.typeset(record["rule"])
     lines += [
         ":::{div} rule",
         f"Rule: {rule}." if rule == rules.UNWRITTEN else f"Reproduced if {rule}.",
-        f"Source: {record['source']}.",
+        f"Source: {record['source'].rstrip('.')}.",
         ":::\n",
     ]
     return "\n".join(lines)

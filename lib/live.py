@@ -40,14 +40,14 @@ def codes(settings: Mapping, start: Mapping) -> Explorer:
             Panel([image], x=Axis("neuron", "neuron, most active first"), y=Axis("code")),
             Panel(
                 [scatter],
-                x=Axis("own", "its own drive, standardised", limits=(-3.5, 3.5)),
-                y=Axis(label="drive sent by the left, standardised", limits=(-3.5, 3.5)),
+                x=Axis("own", "its own drive, standardised", limits=(-5, 5)),
+                y=Axis(label="drive sent by the left, standardised", limits=(-5, 5)),
             ),
         ],
         name="codes",
         title="Codes of one odor in two cortices",
-        caption="Left: the neurons most active by themselves. The middle row is what the right cortex says of itself, "
-        "the bottom row what the left cortex makes it say.",
+        caption="First panel: each column of the two lower rows is one right neuron, the most active by itself first; "
+        "the bottom row is what the left cortex makes it say. Second panel: each dot is one right neuron.",
         code=f"lib.studies.code_example({{shown}}, {{odor}}, {text})",
         compute=functools.partial(studies.code_example, **settings),
         start=start,
@@ -65,7 +65,7 @@ def density(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) ->
     ]
     drive = [
         _simulated("drive", SPREAD, 0),
-        Line("drive_theory", "closed form, 3 % band", x="fine", low="drive_low_theory", high="drive_high_theory",
+        Line("drive_theory", "closed form, 5 % band", x="fine", low="drive_low_theory", high="drive_high_theory",
              source="theory", color=0),
         _simulated("drive_shuffled", "labels shuffled", 2),
     ]  # fmt: skip
@@ -139,10 +139,10 @@ def scaling(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) ->
         ],
         name="scaling",
         title="Density required against the number of neurons",
-        caption="Both axes are logarithmic: a slope of \N{MINUS SIGN}1 halves the density with every doubling.",
+        caption="Axes are logarithmic. The answer to the question is the mean over the doublings shown.",
         start=start,
         question=Question(
-            "Twice as many neurons: by what factor does the required density change?", "factor", (0.25, 2)
+            "Twice as many neurons: by what factor does the required density change?", "factor", (0.25, 1.75)
         ),
     )
 
@@ -164,7 +164,7 @@ def collapse(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -
                     Line("drive_theory", "closed form", x="inputs", source="theory", color=5),
                 ],
                 x=Axis("inputs", "synapses for each glomerulus, pN/D", log=True),
-                y=Axis(label="drive alignment r", limits=(0, 1)),
+                y=Axis(label="drive alignment r", log=True, limits=(0.05, 1)),
             )
         ],
         name="collapse",
@@ -247,7 +247,7 @@ def peak(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Ex
             Panel(
                 learned,
                 x=Axis("n_odors", "familiar odors, P", log=True),
-                y=Axis(label="drive alignment r", limits=(0, 1)),
+                y=Axis(label="response alignment A", limits=(0, 1)),
             ),
             Panel(
                 linear + forms,
@@ -257,7 +257,7 @@ def peak(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Ex
         ],
         name="peak",
         title="Where gradient descent fails, and where theory is exact",
-        caption="Left: thresholded codes, 300 inputs a neuron. Right: linear codes, nearly endless odors.",
+        caption="First panel: thresholded codes, 300 inputs a neuron. Second panel: linear codes, endless odors.",
         start=start,
     )
 
@@ -293,7 +293,7 @@ def updates(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) ->
         ],
         name="updates",
         title="Do the two rules want the same?",
-        caption="Increments without decay. Left: one odor at a time. Right: averaged over odors.",
+        caption="Increments without decay. First panel: one odor at a time. Second panel: averaged over odors.",
         start=start,
     )
 

@@ -20,7 +20,9 @@ with warnings.catch_warnings(action="ignore"):  # torch says once a process that
 SPARSE = 0.15  # density below which the sampled product is faster than the dense one (benchmarks/align.py)
 
 
-def _csr(counts: np.ndarray, columns: np.ndarray, values: np.ndarray, n_columns: int, device: str) -> Tensor:
+def _csr(
+    counts: np.ndarray, columns: np.ndarray, values: np.ndarray, n_columns: int, device: str | torch.device
+) -> Tensor:
     rows = np.concatenate([[0], np.cumsum(counts)])
     parts = (torch.from_numpy(rows.astype(np.int32)), torch.from_numpy(columns.astype(np.int32)), tensor(values))
     return torch.sparse_csr_tensor(*parts, (len(counts), n_columns), check_invariants=False).to(device)
@@ -54,7 +56,7 @@ def bernoulli_places(rng: np.random.Generator, n_places: int, density: float) ->
     while last < n_places:
         expected = (n_places - last) * density
         gaps = rng.geometric(density, int(expected + 4 * math.sqrt(expected) + 8))
-        runs.append(last + np.cumsum(gaps))
+        runs.append(last + np.cumsum(np.minimum(gaps, n_places + 1)))
         last = runs[-1][-1]
     places = np.concatenate(runs)
     return places[places < n_places]
@@ -109,23 +111,30 @@ def select(draws: Tensor, density: float, weights: Tensor) -> Tensor:
 def fan_in_of(draws: Tensor, density: float) -> Tensor:
     """Number of synapses a receiving neuron at `density`, (n_receiving,)."""
     present = with_values(draws, (entries(draws) < density).float())
-    return present @ torch.ones(draws.shape[1], device=draws.device)
+    return (present @ torch.ones(draws.shape[1], 1, device=draws.device)).ravel()
 
 
-def dense_mask(rng: np.random.Generator, n_receiving: int, n_sending: int, **wanted) -> Tensor:
-    """1 where `draw_synapses` puts a synapse, 0 elsewhere, (n_receiving, n_sending), for rules on matrices."""
+def draw_mask(rng: np.random.Generator, n_receiving: int, n_sending: int, **wanted) -> Tensor:
+    """1 where `draw_synapses` puts a synapse, (n_receiving, n_sending); the dense form has 0 elsewhere."""
     draws = draw_synapses(rng, n_receiving, n_sending, **wanted)
-    if draws.layout is torch.sparse_csr:
-        return with_values(draws, torch.ones_like(draws.values())).to_dense()
     density = wanted["density"] if wanted.get("fan_in") is None else 1.0
+    if draws.layout is torch.sparse_csr:
+        return with_values(draws, torch.ones_like(draws.values()))
     return (draws < density).float()
+
+
+def masked_product(mask: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """The values of M o (a b^T) on the synapses, for a (n_receiving, n) and b (n_sending, n)."""
+    if mask.layout is not torch.sparse_csr:
+        return mask * (a @ b.T)
+    return torch.sparse.sampled_addmm(with_values(mask, torch.zeros_like(mask.values())), a, b.T).values()
 
 
 def used_columns(draws: Tensor) -> tuple[Tensor, np.ndarray]:
     """A sparse mask without the sending neurons that have no synapse, and the numbers of those that stay."""
     columns, place = np.unique(draws.col_indices().cpu().numpy(), return_inverse=True)
     counts = np.diff(draws.crow_indices().cpu().numpy())
-    return _csr(counts, place, draws.values().cpu().numpy(), len(columns), draws.device.type), columns
+    return _csr(counts, place, draws.values().cpu().numpy(), len(columns), draws.device), columns
 
 
 def hebbian(draws: Tensor, pairs: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
@@ -155,16 +164,18 @@ def hebbian(draws: Tensor, pairs: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
     return with_values(products, entries(products) / n_odors - chance)
 
 
-def least_squares(draws: Tensor, densities: Iterable[float], y_r: Tensor, y_l: Tensor) -> list[Tensor]:
+def least_squares(
+    draws: Tensor, densities: Iterable[float], y_r: Tensor, y_l: Tensor, memory: float = math.inf
+) -> list[Tensor]:
     """The limit of SGD at each density: row by row the masked least-squares weights of minimum norm (`eq-sgd`).
 
     y_r (n_receiving, P), y_l (n_sending, P): codes of the familiar odors, centred here, in float64 since Gram matrices
-    square the condition number.
+    square the condition number. All rows share one Gram matrix of the senders where that saves work and fits `memory`.
     """
     y_r, y_l = (y.double() - y.double().mean(1, keepdim=True) for y in (y_r, y_l))
     densities = list(densities)
     row_by_row = sum(float((fan_in_of(draws, p) ** 2).sum()) for p in densities)
-    shared = y_l @ y_l.T if len(y_l) ** 2 < row_by_row else None
+    shared = y_l @ y_l.T if len(y_l) ** 2 < min(row_by_row, memory / 8) else None
     everyone = torch.arange(draws.shape[1], device=draws.device)
     sparse = draws.layout is torch.sparse_csr
     ends = draws.crow_indices().tolist() if sparse else []

@@ -90,7 +90,9 @@ def machine(device: str = "cpu") -> str:
 def rows(made: dict) -> dict[str, str]:
     """A receipt as a table of name and text."""
     return {
-        **{name: str(made[name]) for name in ("commit", "profile", "device", "machine", "seed", "finished")},
+        **{name: str(made[name]) for name in ("commit", "profile", "device", "machine")},
+        "first seed": str(made["seed"]),
+        "finished": made["finished"],
         "time": f"{made['seconds']:.0f} s",
         "peak memory": f"{made['peak_bytes'] / 2**30:.2f} GiB",
         "versions": ", ".join(f"{name} {version}" for name, version in made["versions"].items()),

@@ -24,7 +24,7 @@ class Recipe:
     along: str | None = None
     shown: Mapping[str, Sequence] = field(default_factory=dict)
     axes: Sequence[str] = ()
-    code: str = "found"
+    code: str = "print(found)"
     fixed: Mapping = field(default_factory=dict)
 
     def run(self, seeds: Sequence[int], n_jobs: int = 1) -> xr.Dataset:
@@ -59,7 +59,7 @@ class Recipe:
         fixed = [f"{name}={_literal(value)}" for name, value in self.fixed.items() if name not in self.grid]
         settings = [f"along={self.along!r}"] * (self.along is not None) + [f"seeds=[{seed}]", *fixed]
         call = f"{self.function.__module__}.{self.function.__name__}, {{{{{', '.join(grid)}}}}}, {', '.join(settings)}"
-        return f"import lib\n\nfound = lib.sweep.sweep({call})\n{self.code}"
+        return f"import lib\n\n# One seed; the page shows several.\nfound = lib.sweep.sweep({call})\n{self.code}"
 
 
 def _literal(value) -> str:

@@ -22,10 +22,14 @@ def required_density(alignment: xr.DataArray, target: float) -> xr.DataArray:
 
 
 def slope(y: xr.DataArray, dim: str) -> xr.DataArray:
-    """Exponent b of the least-squares power law y ~ x^b along `dim`, for each of the other coordinates (seeds)."""
+    """Exponent b of the least-squares power law y ~ x^b along `dim`, for each of the other coordinates (seeds).
+
+    NaN where fewer than three points are finite.
+    """
     x = np.log(y[dim] / y[dim].mean())
-    fit = np.log(y).assign_coords({dim: x}).polyfit(dim, 1)
-    return fit.polyfit_coefficients.sel(degree=1)
+    enough = np.isfinite(y).sum(dim) >= 3
+    fit = np.log(y.where(enough, x)).assign_coords({dim: x}).polyfit(dim, 1)  # any numbers where a fit means nothing
+    return fit.polyfit_coefficients.sel(degree=1).where(enough)
 
 
 def relative_curvature(y: xr.DataArray, dim: str) -> xr.DataArray:

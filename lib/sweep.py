@@ -5,6 +5,7 @@ all; a sweep that was interrupted goes on with the points that are missing.
 """
 
 import hashlib
+import inspect
 import itertools
 import json
 import os
@@ -51,7 +52,9 @@ def sweep(
     where to write the dataset as netCDF. `cache`: the folder of the points, if not _build/sweeps. ValueError for an
     empty grid, or a function that returns anything else.
     """
-    seeds = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    if not hasattr(function, "__qualname__"):
+        raise ValueError("function must have a name of its own; pass fixed settings as keywords, not by partial.")
+    seeds = list(range(seeds)) if np.ndim(seeds) == 0 else list(seeds)
     outer = {name: list(values) for name, values in grid.items() if name != along} | {"seed": seeds}
     if empty := [name for name, values in {**grid, "seeds": seeds}.items() if not len(values)]:
         raise ValueError(f"{empty[0]} has no values; give at least one.")
@@ -59,14 +62,14 @@ def sweep(
     points = [dict(zip(outer, values, strict=True)) for values in itertools.product(*outer.values())]
     folder = Path(cache or CACHE) / f"{function.__name__}-{source_hash()[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / f"{_key(function, {**common, **point})}.nc" for point in points]
+    files = [folder / f"{_key(function, along, {**common, **point})}.nc" for point in points]
     missing = [(p, f) for p, f in zip(points, files, strict=True) if not _readable(f)]
     tasks = (joblib.delayed(_compute)(function, {**common, **p}, f, along) for p, f in missing)
     done = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks)
     for _ in tqdm(done, total=len(missing), desc=function.__name__, disable=bool(os.environ.get("CI")) or not missing):
         pass
     merged = _merge(files, outer, along, common.get(along))
-    merged.attrs = {"function": function.__name__, "fixed": json.dumps(fixed, default=repr), "source": source_hash()}
+    merged.attrs = {"function": function.__name__, "fixed": json.dumps(fixed, default=_plain), "source": source_hash()}
     if path is not None:
         write(merged, path)
     return merged
@@ -89,15 +92,27 @@ def write(dataset: xr.Dataset, path: Path | str) -> None:
         part.unlink(missing_ok=True)
 
 
-def _key(function: Callable, settings: dict) -> str:
-    text = json.dumps([function.__module__, function.__qualname__, settings], sort_keys=True, default=repr)
+def _plain(value):
+    """What json cannot write of a setting; ValueError for what has no lasting text, such as a function."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if is_dataclass(value):
+        return [type(value).__name__, asdict(value)]
+    raise ValueError(f"a sweep's settings are numbers, strings, sequences and dataclasses, not {value!r}.")
+
+
+def _key(function: Callable, along: str | None, settings: dict) -> str:
+    own = inspect.getsource(function) if not function.__module__.startswith("lib.") else ""
+    text = json.dumps(
+        [function.__module__, function.__qualname__, own, along, settings], sort_keys=True, default=_plain
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 def _readable(file: Path) -> bool:
     try:
         xr.load_dataset(file, engine="scipy")
-    except (OSError, ValueError, TypeError):
+    except Exception:  # a file cut short fails in many ways
         return False
     return True
 
@@ -107,12 +122,16 @@ def _compute(function: Callable, settings: dict, file: Path, along: str | None) 
     values = asdict(result) if is_dataclass(result) else result
     if not isinstance(values, Mapping):
         raise ValueError(f"{function.__name__} must return a dataclass or a mapping, not {type(result).__name__}.")
+    if along is None and any(np.ndim(v) for v in values.values()):
+        raise ValueError(f"{function.__name__} returned vectors; name their dimension with along.")
     write(xr.Dataset({name: ((along,) if np.ndim(v) else (), v) for name, v in values.items()}), file)
 
 
 def _merge(files: list[Path], outer: dict, along: str | None, coordinate) -> xr.Dataset:
     shape = tuple(map(len, outer.values()))
     points = [xr.load_dataset(file, engine="scipy") for file in files]
+    if along is not None and coordinate is None and any(not point[along].equals(points[0][along]) for point in points):
+        raise ValueError(f"{along} differs between the points of the grid; choose settings that give them the same.")
     variables = {}
     for name, first in points[0].variables.items():
         stacked = np.stack([point[name].values for point in points]).reshape(shape + first.shape)

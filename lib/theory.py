@@ -61,8 +61,8 @@ def drive_alignment(
     """
     checks.number("fan_in", fan_in, 0)
     per_synapse, rest = _terms(n_glomeruli, n_odors, activity, fixed_norm)
-    k = np.asarray(fan_in, float)
-    return np.sqrt(k / (k * (1 + rest) + per_synapse))
+    with np.errstate(divide="ignore"):
+        return (1 + rest + per_synapse / np.asarray(fan_in, float)) ** -0.5
 
 
 def required_fan_in(
@@ -94,12 +94,14 @@ def response_alignment(drive: ArrayLike, activity: ArrayLike = 0.1) -> np.ndarra
 
 
 def linear_hebbian(fan_in: ArrayLike, n_glomeruli: ArrayLike) -> np.ndarray:
-    """Drive alignment of Hebb with linear codes y = J x and endless odors (`eq-linear`)."""
+    """Drive alignment of Hebb with linear codes y = J x and endless odors (`eq-linear`); fan_in > 0."""
+    checks.number("fan_in", fan_in, 0, open_low=True)
     return 1 / np.sqrt(1 + np.asarray(n_glomeruli) / np.asarray(fan_in, float))
 
 
 def linear_least_squares(fan_in: ArrayLike, n_glomeruli: ArrayLike) -> np.ndarray:
-    """Drive alignment of least squares with linear codes and endless odors (`eq-linear`)."""
+    """Drive alignment of least squares with linear codes and endless odors (`eq-linear`); BadSetting if negative."""
+    checks.number("fan_in", fan_in, 0)
     return np.sqrt(np.minimum(1, np.asarray(fan_in, float) / np.asarray(n_glomeruli)))
 
 
@@ -111,4 +113,5 @@ def linear_online_error(learning_rate: ArrayLike, fan_in: ArrayLike, n_glomeruli
 
 def online_n_odors(learning_rate: ArrayLike) -> np.ndarray:
     """Number of odors that the exponential memory of online Hebb is worth: 2 / eta - 1 (`eq-online`)."""
+    checks.number("learning_rate", learning_rate, 0, 1, open_low=True)
     return 2 / np.asarray(learning_rate, float) - 1

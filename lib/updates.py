@@ -1,7 +1,10 @@
 """How nearly the Hebbian and the SGD rule want to change the same synapses in the same direction."""
 
-import torch
+import numpy as np
 from torch import Tensor
+
+from lib.cortex import tensor
+from lib.projection import entries, masked_product, with_values
 
 
 def outputs(weights: Tensor, y_l: Tensor, y_r: Tensor, gain: str = "unit") -> Tensor:
@@ -12,11 +15,11 @@ def outputs(weights: Tensor, y_l: Tensor, y_r: Tensor, gain: str = "unit") -> Te
     return predicted
 
 
-def random_of_equal_power(mask: Tensor, weights: Tensor, y_l: Tensor, generator) -> Tensor:
-    """Gaussian weights on the mask, scaled row by row so that W y_L has the power it has with `weights`."""
-    random = mask * torch.from_numpy(generator.standard_normal(mask.shape, dtype="float32")).to(mask.device)
-    power = (random @ y_l).norm(dim=1).clamp_min(1e-30)
-    return random * ((weights @ y_l).norm(dim=1) / power)[:, None]
+def random_outputs(rng: np.random.Generator, mask: Tensor, y_l: Tensor, predicted: Tensor) -> Tensor:
+    """W y_L, (n, n_odors), of Gaussian weights on the mask, scaled row by row to the power of `predicted`."""
+    values = entries(mask)
+    random = with_values(mask, values * tensor(rng.standard_normal(values.shape, np.float32), mask.device)) @ y_l
+    return random * (predicted.norm(dim=1) / random.norm(dim=1).clamp_min(1e-30))[:, None]
 
 
 def presentation_cosine(reach: Tensor, y_r: Tensor, predicted: Tensor) -> Tensor:
@@ -34,5 +37,5 @@ def averaged_cosine(mask: Tensor, y_r: Tensor, y_l: Tensor, predicted: Tensor) -
 
     mask (n, n_sending), centred codes y_r and `predicted` (n, n_odors), y_l (n_sending, n_odors).
     """
-    hebbian, sgd = mask * (y_r @ y_l.T), mask * ((y_r - predicted) @ y_l.T)
+    hebbian, sgd = masked_product(mask, y_r, y_l), masked_product(mask, y_r - predicted, y_l)
     return (hebbian * sgd).sum() / (hebbian.norm() * sgd.norm())

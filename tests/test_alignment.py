@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 
 import lib
-from lib import cortex, measures, odors, theory
+from lib import alignment, cortex, measures, odors, theory
 from lib.alignment import align
 
 
@@ -186,13 +186,16 @@ BAD = {
     "n_glomeruli": ({"n_glomeruli": 0},),
     "n_odors": ({"n_odors": 1}, {"n_odors": "many"}),
     "density": ({"density": 0}, {"density": 1.5}, {"density": [0.1, -1]}, {"density": float("nan")}, {"density": []}),
-    "activity": ({"activity": 0}, {"activity": 0.9}),
+    "activity": ({"activity": 0}, {"activity": 0.9}, {"activity": [0.1, 0.2]}),
     "odors": ({"odors": "flowers"},),
     "rule": ({"rule": "backprop"},),
     "sample": ({"sample": 0}, {"sample": 101}),
-    "n_test": ({"n_test": 0},),
+    "n_test": ({"n_test": 0}, {"n_test": 4}),
     "fan_in": ({"density": None, "fan_in": 101}, {"density": None, "fan_in": 0}),
-    "n_neurons = 10000000000": ({"n_neurons": 10**10},),
+    "n_neurons must be at least 1 and at most 6391260, not 10000000000": ({"n_neurons": 10**10},),
+    "seed": ({"seed": -1}, {"seed": "x"}),
+    "device": ({"device": "gpu"},),
+    "memory": ({"memory": -5},),
 }
 
 
@@ -232,3 +235,48 @@ def test_linear_codes_follow_their_closed_forms(fan_in):
     hebbian, least_squares = (align(640, 40, rule=rule, **settings).drive for rule in ("hebbian", "sgd"))
     assert hebbian == pytest.approx(theory.linear_hebbian(fan_in, 40), rel=0.03)
     assert least_squares == pytest.approx(theory.linear_least_squares(fan_in, 40), rel=0.03)
+
+
+def test_mean_and_error_leave_out_neurons_without_inputs():
+    neurons = np.array([[[0.2, np.nan, 0.6]], [[0.1, np.nan, 0.5]]] * 3)
+    summary = alignment._summary(neurons, several=False)
+    assert summary.drive == pytest.approx(0.4)
+    assert summary.response == pytest.approx(0.3)
+    assert summary.drive_se == pytest.approx(np.std([0.2, 0.6], ddof=1) / np.sqrt(2))
+
+
+def test_small_memory_cuts_rows_into_blocks():
+    steps = [list(alignment._blocks(1000, 5000, 400, 3, memory, density=0.5)) for memory in (2**30, 2**24)]
+    assert [len(blocks) for blocks in steps] == [1, 1000 // (steps[1][0].stop) + (1000 % steps[1][0].stop > 0)]
+    assert steps[1][0].stop * (5000 * 15 * 4) < 2**24
+    assert steps[1][-1].stop == 1000
+
+
+def test_a_small_memory_is_kept(tmp_path):
+    code = (
+        "import resource, lib; rss = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024;"
+        "lib.align(500, 20, 0.5, 50); before = rss();"
+        "lib.align({}); print(rss() - before)"
+    )
+    for call in ("5000, 20, 1.0, 200, memory=2**26", "20000, 20, 0.05, 200, sample=4000, memory=2**27"):
+        done = subprocess.run([sys.executable, "-c", code.format(call)], capture_output=True, check=True)
+        assert float(done.stdout) < 1.5 * (64 if "2**26" in call else 128), call
+
+
+def test_saturation_by_hand():
+    settings = {"sigma_affinity": 0, "normalisation": False, "n_components": 4, "sigma_concentration": 0}
+    x = odors.Mixture(**settings).sampler(np.random.default_rng(0), 3)(np.random.default_rng(1), 5)
+    np.testing.assert_allclose(x, 4 / (4 + 4))  # the sum of four unit concentrations over itself and four
+
+
+def test_nothing_is_called_aligned_when_numbers_overflow():
+    x = torch.tensor([[1.0, torch.inf, 2.0]])
+    assert torch.isnan(measures.pearson(x, torch.tensor([[1.0, 2.0, 3.0]])))
+
+
+def test_response_stays_near_its_closed_form():
+    """Below it where inputs are many, above it where they are few: the tails are not normal (chapter 1)."""
+    found = align(2000, 50, [0.01, 0.05, 1.0], 2000, sample=300, n_test=2000)
+    ratio = theory.response_alignment(found.drive) / found.response
+    assert np.all((ratio > 0.8) & (ratio < 1.12))
+    assert ratio[0] < 1 < ratio[2]

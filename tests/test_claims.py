@@ -131,3 +131,27 @@ def test_what_was_never_reached_is_not_reproduced():
     assert "not reached" in repr(row)
     record = row._repr_mimebundle_()[claims.MIME]
     assert json.loads(json.dumps(record, allow_nan=False))["measurements"][0]["value"] is None
+
+
+BOUNDS = {  # as the design sets them: quantity's beginning -> a value inside, values outside
+    ("A1", 0): (0.85, [0.84]),
+    ("A1", 1): (0.0, [0.11, -0.11]),
+    ("A1", 2): (1.0, [0.94, 1.06]),
+    ("A2", 0): (-1.0, [-1.11, -0.89]),
+    ("A3", 0): (-1.0, [-1.11, -0.89]),
+    ("A4", 0): (0.5, [0.42, 0.54]),
+    ("A5", 0): (0.05, [0.11, -0.11]),
+    ("A5", 1): (1.0, [0.89, 1.11]),
+    ("A6", 0): (1.5, [1.0, 2.1]),
+    ("A6", 1): (-1.0, [-1.11, -0.89]),
+    ("A7", 0): (0.1, [0.0, -0.1]),
+    ("A7", 3): (0.1, [0.0, -0.1]),
+}
+
+
+@pytest.mark.parametrize(("where", "values"), BOUNDS.items())
+def test_conditions_have_the_bounds_of_the_design(where, values):
+    condition = CLAIMS[where[0]].conditions[where[1]]
+    inside, outside = values
+    assert condition.holds(exactly(condition.quantity, inside))
+    assert not any(condition.holds(exactly(condition.quantity, value)) for value in outside)

@@ -142,9 +142,11 @@ def test_picture_is_svg_and_the_same_each_time(grid):
 
 
 def test_every_kind_can_be_pictured(grid):
-    panels = [Panel([Bars("drive", "bars", x="p", low="theory", high="theory")], x=Axis("p", "density")),
-              Panel([Image("drive", "map")], x=Axis("p", "density"), y=Axis("n", "neurons")),
-              Panel([Line("drive", "band", low="theory", high="drive")], x=Axis("p"), y=Axis(label="r", log=True))]
+    panels = [
+        Panel([Bars("drive", "bars", x="p", low="theory", high="theory")], x=Axis("p", "density")),
+        Panel([Image("drive", "map")], x=Axis("p", "density"), y=Axis("n", "neurons")),
+        Panel([Line("drive", "band", low="theory", high="drive")], x=Axis("p"), y=Axis(label="r", log=True)),
+    ]
     assert explorer(grid, CONTROLS[1:], panels[1:2]).picture().startswith("<svg")
     assert explorer(grid, panels=panels[::2]).picture().startswith("<svg")
 

@@ -83,7 +83,7 @@ def test_bad_settings_are_named():
         "codes": {"codes": "binary"},
         "gain": {"gain": "high"},
         "checkpoints": {"checkpoints": [50]},
-        "n_odors|n_presentations": {"n_presentations": 0},
+        "n_presentations": {"n_presentations": 0},
     }.items():
         with pytest.raises(ValueError, match=f"^({name}) must be"):
             online(**({"n_neurons": 20, "n_glomeruli": 5, "density": 0.5, "n_presentations": 20} | change))
@@ -98,7 +98,7 @@ def test_seeds_reproduce():
 @pytest.fixture
 def network():
     rng = np.random.default_rng(0)
-    mask = projection.dense_mask(rng, 6, 30, density=0.4)
+    mask = projection.draw_mask(rng, 6, 30, density=0.4)
     y_r, y_l = (torch.from_numpy(rng.standard_normal((n, 200), dtype=np.float32)) for n in (6, 30))
     weights = mask * torch.from_numpy(rng.standard_normal((6, 30), dtype=np.float32)) * 0.1
     return mask, y_r, y_l, weights, rng
@@ -133,9 +133,46 @@ def test_matched_gain_gives_the_correlation_that_is_left(network):
     assert float(pooled) == pytest.approx(float((1 - rho**2).sqrt()), abs=1e-5)
 
 
-def test_random_weights_keep_the_mask_and_the_power(network):
+def test_random_outputs_have_the_power_and_nothing_else(network):
     mask, _, y_l, weights, rng = network
-    random = updates.random_of_equal_power(mask, weights, y_l, rng)
-    assert not random[mask == 0].any()
-    np.testing.assert_allclose((random @ y_l).norm(dim=1), (weights @ y_l).norm(dim=1), rtol=1e-4)
-    assert abs(torch.cosine_similarity(random.ravel(), weights.ravel(), dim=0)) < 0.3
+    predicted = weights @ y_l
+    random = updates.random_outputs(rng, mask, y_l, predicted)
+    np.testing.assert_allclose(random.norm(dim=1), predicted.norm(dim=1), rtol=1e-4)
+    assert abs(torch.cosine_similarity(random.ravel(), predicted.ravel(), dim=0)) < 0.3
+    for row, inputs in zip(random, mask, strict=True):  # made by the synapses there are
+        outside = row - torch.linalg.lstsq(y_l[inputs > 0].T, row[:, None]).solution.ravel() @ y_l[inputs > 0]
+        assert outside.norm() < 1e-3 * row.norm()
+
+
+@pytest.mark.parametrize("gain", ["unit", "matched"])
+def test_learned_weights_do_not_exceed_the_random_control(gain):
+    """sqrt(1 - rho^2) against 1 / sqrt(1 + rho^2) over all odors; their mean odor by odor may differ a little."""
+    rule, eta = ("sgd", 0.01) if gain == "unit" else ("hebbian", 0.002)
+    course = online(
+        400, 20, 0.4, rule=rule, learning_rate=eta, gain=gain, n_presentations=2000, sample=80, checkpoints=6
+    )
+    assert np.all(course.presentation_cosine <= course.random_cosine + 5e-3)
+    assert course.presentation_cosine[-1] < course.random_cosine[-1] - 0.02
+    rho2 = 1 - course.presentation_cosine[-1] ** 2
+    if gain == "matched":
+        assert course.random_cosine[-1] == pytest.approx((1 + rho2) ** -0.5, abs=0.02)
+
+
+def test_a_diverging_rate_is_said():
+    with pytest.raises(ValueError, match="^learning_rate = 0.3 makes the weights diverge"):
+        online(1000, 20, 1.0, rule="sgd", learning_rate=0.3, n_presentations=2000, sample=10)
+
+
+def test_sparse_and_dense_masks_learn_alike(monkeypatch):
+    settings = {"n_presentations": 400, "checkpoints": 3, "sample": 50, "fan_in": 30}
+    for rule in ("hebbian", "sgd"):
+        sparse = online(300, 20, rule=rule, **settings)
+        with monkeypatch.context() as patch:
+            patch.setattr(projection, "SPARSE", 0.0)
+            dense = online(300, 20, rule=rule, **settings)
+        np.testing.assert_allclose(sparse.drive, dense.drive, atol=1e-4)
+        np.testing.assert_allclose(sparse.averaged_cosine, dense.averaged_cosine, atol=1e-3)
+
+
+def test_one_checkpoint_is_the_last():
+    assert online(30, 5, 0.5, n_presentations=50, checkpoints=1).presentations.tolist() == [50]

@@ -58,11 +58,21 @@ def test_masks_have_the_density_or_fan_in_asked_for(wanted):
         assert half == pytest.approx(15_000 * p, abs=4 * np.sqrt(15_000 * p))
 
 
-def test_dense_mask_is_where_the_synapses_are():
+def test_mask_is_where_the_synapses_are():
     for wanted in ({"density": 0.05}, {"density": 0.6}, {"fan_in": 3}, {"fan_in": 70}):
-        mask = projection.dense_mask(np.random.default_rng(1), 40, 100, **wanted).numpy()
+        mask = projection.draw_mask(np.random.default_rng(1), 40, 100, **wanted)
+        mask = (mask.to_dense() if mask.is_sparse_csr else mask).numpy()
         draws = projection.draw_synapses(np.random.default_rng(1), 40, 100, **wanted)
         np.testing.assert_array_equal(mask == 1, present(draws, wanted.get("density", 1.0)))
+
+
+def test_masked_product_is_the_product_on_the_mask():
+    a, b = torch.randn(40, 7), torch.randn(100, 7)
+    for wanted in ({"density": 0.05}, {"density": 0.6}):
+        mask = projection.draw_mask(np.random.default_rng(1), 40, 100, **wanted)
+        found = projection.with_values(mask, projection.masked_product(mask, a, b))
+        dense = [x.to_dense() if x.is_sparse_csr else x for x in (mask, found)]
+        np.testing.assert_allclose(dense[1], dense[0] * (a @ b.T), atol=1e-5)
 
 
 def codes(seed, n_receiving=6, n_sending=80, n_odors=50):

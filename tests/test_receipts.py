@@ -62,5 +62,5 @@ def test_a_receipt_shows_itself_as_table_and_text():
     made = receipts.receipt(seed=7, profile="cpu", device="cpu") | {"machine": "a < b"}
     bundle = receipts._Shown(made)._repr_mimebundle_()
     assert "a &lt; b" in bundle["text/html"] and "<th>peak memory</th>" in bundle["text/html"]
-    assert "seed         7" in bundle["text/plain"].splitlines()
+    assert "first seed   7" in bundle["text/plain"].splitlines()
     assert bundle[receipts.MIME] == made

@@ -78,7 +78,7 @@ def test_agreement_takes_the_first_and_the_smallest():
     ("name", "change"),
     [
         ("n_neurons", {"n_neurons": 100}),
-        ("n_neurons = 40000000", {"n_neurons": 20_000_000}),
+        ("n_neurons", {"n_neurons": 20_000_000}),
         ("density", {"density": 1.5}),
         ("activity", {"activity": 0}),
         ("odors", {"odors": "flowers"}),

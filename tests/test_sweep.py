@@ -151,3 +151,36 @@ def test_slope_and_curvature_of_known_curves():
     assert float(relative_curvature(bent, "x")) == pytest.approx(0, abs=1e-9)
     square = xr.DataArray(5 + (x - 1) ** 2, dims="x", coords={"x": x})
     assert float(relative_curvature(square, "x")) == pytest.approx(1)
+
+
+def test_settings_are_told_apart_and_what_has_no_text_is_refused(tmp_path):
+    one, other = np.zeros(2000), np.zeros(2000)
+    other[1000] = 5
+    totals = [float(sweep(total, {"a": [1]}, cache=tmp_path, x=x).value.squeeze()) for x in (one, other)]
+    assert totals == [0, 5]
+    sweep(product, {"a": [np.int64(3)], "b": [1]}, cache=tmp_path)
+    sweep(product, {"a": [3], "b": [1]}, cache=tmp_path)
+    assert CALLS == [(3, 1, 0)]
+    with pytest.raises(ValueError, match="^a sweep's settings"):
+        sweep(total, {"a": [1]}, cache=tmp_path, x=lambda t: t)
+
+
+def total(a, x, seed):
+    return {"value": float(np.sum(x))}
+
+
+def test_coordinates_that_differ_are_refused(tmp_path):
+    settings = {"n_neurons": 20, "n_glomeruli": 5, "density": 0.5, "cache": tmp_path}
+    with pytest.raises(ValueError, match="^presentations differs"):
+        sweep(online, {"n_presentations": [50, 100]}, along="presentations", **settings)
+    with pytest.raises(ValueError, match="^online returned vectors"):
+        sweep(online, {"n_presentations": [50]}, **settings)
+
+
+def test_a_point_cut_short_anywhere_is_computed_again(tmp_path):
+    expected = sweep(product, {"a": [1], "b": [3]}, cache=tmp_path)
+    file = next(tmp_path.rglob("*.nc"))
+    whole = file.read_bytes()
+    for n in range(0, len(whole), 7):
+        file.write_bytes(whole[:n])
+        xr.testing.assert_identical(sweep(product, {"a": [1], "b": [3]}, cache=tmp_path), expected)

@@ -8,37 +8,56 @@ from lib.explorer import Axis, Bars, Explorer, Image, Line, Panel, Points, Quest
 
 # %%
 n_neurons, n_glomeruli, density = [500, 1000, 2000, 4000], [20, 50, 100], np.geomspace(0.01, 1, 13)
-grid = xr.Dataset(coords={"n_neurons": n_neurons, "n_glomeruli": n_glomeruli, "density": density,
-                          "odors": ["gaussian", "mixture"]})
+grid = xr.Dataset(
+    coords={"n_neurons": n_neurons, "n_glomeruli": n_glomeruli, "density": density, "odors": ["gaussian", "mixture"]}
+)
 
 
 def form(n_neurons, n_glomeruli, density, odors):
     """Something like the closed form, and a noisy stand-in for its simulation."""
     drive_theory = (1 + 2.8 * n_glomeruli / (n_neurons * density)) ** -0.5
     drive = drive_theory * xr.where(odors == "gaussian", 1.0, 0.55) * (1 + 0.03 * np.sin(40 * density))
-    return xr.Dataset({"drive_theory": drive_theory, "drive": drive, "drive_low": drive * 0.94,
-                       "drive_high": drive * 1.05})
+    return xr.Dataset(
+        {"drive_theory": drive_theory, "drive": drive, "drive_low": drive * 0.94, "drive_high": drive * 1.05}
+    )
 
 
 grid = grid.merge(form(grid.n_neurons, grid.n_glomeruli, grid.density, grid.odors))
 grid["required"] = 2.8 * grid.n_glomeruli / grid.n_neurons
 Explorer(
     grid,
-    [Slider("n_neurons", "cortical neurons a side, N", log=True), Slider("n_glomeruli", "glomeruli, D"),
-     Slider("density", "projection density, p", log=True),
-     Select("odors", "odor statistics", {"gaussian": "Gaussian", "mixture": "log-normal mixtures"})],
-    [Panel([Points("drive", "simulation, mean and range over 5 seeds", low="drive_low", high="drive_high"),
-            Line("drive_theory", "closed form (1)", source="theory")],
-           x=Axis("density", "projection density, p", log=True), y=Axis(label="drive alignment, r", limits=(0, 1)))],
-    name="density", title="Alignment against projection density", start={"n_neurons": 2000},
+    [
+        Slider("n_neurons", "cortical neurons a side, N", log=True),
+        Slider("n_glomeruli", "glomeruli, D"),
+        Slider("density", "projection density, p", log=True),
+        Select("odors", "odor statistics", {"gaussian": "Gaussian", "mixture": "log-normal mixtures"}),
+    ],
+    [
+        Panel(
+            [
+                Points("drive", "simulation, mean and range over 5 seeds", low="drive_low", high="drive_high"),
+                Line("drive_theory", "closed form (1)", source="theory"),
+            ],
+            x=Axis("density", "projection density, p", log=True),
+            y=Axis(label="drive alignment, r", limits=(0, 1)),
+        )
+    ],
+    name="density",
+    title="Alignment against projection density",
+    start={"n_neurons": 2000},
     code="dict(n_neurons={n_neurons}, n_glomeruli={n_glomeruli}, density={density}, odors={odors})",
     compute=lambda n_neurons, n_glomeruli, density, odors: form(n_neurons, n_glomeruli, grid.density, odors),
     caption="Alignment rises with density and reaches further in a larger cortex.",
 )
 
 # %%
-needed = xr.Dataset(coords={"level": [0.3, 0.5, 0.7], "size": 250 * 2 ** np.arange(9),
-                            "rule": ["Hebbian rule, local", "stochastic gradient descent", "masked least squares"]})
+needed = xr.Dataset(
+    coords={
+        "level": [0.3, 0.5, 0.7],
+        "size": 250 * 2 ** np.arange(9),
+        "rule": ["Hebbian rule, local", "stochastic gradient descent", "masked least squares"],
+    }
+)
 needed["density"] = 140 * needed.level**2 / (1 - needed.level**2) / needed["size"]
 needed["density_low"], needed["density_high"] = needed.density * 0.8, needed.density * 1.25
 needed["slope"] = -1.0 * needed["size"] ** 0 * needed.density.isel(size=0)
@@ -49,20 +68,34 @@ needed["answer"] = needed.density.isel(size=4, drop=True)
 Explorer(
     needed,
     [Slider("level", "drive alignment wanted, r")],
-    [Panel([Line("density", "required density", low="density_low", high="density_high"),
-            Line("density_high", "earlier run", source="recorded"),
-            Line("density_low", "closed form", source="theory")],
-           x=Axis("size", "cortical neurons a side, N", log=True), y=Axis(label="required density, p*", log=True)),
-     Panel([Bars("ratio", "needed density, relative to Hebb", low="ratio_low", high="ratio_high"),
-            Bars("ratio_low", "the same, recorded", source="recorded")],
-           x=Axis("rule", "learning rule"), y=Axis(label="ratio"))],
-    name="scaling", title="Required density against cortical size",
+    [
+        Panel(
+            [
+                Line("density", "required density", low="density_low", high="density_high"),
+                Line("density_high", "earlier run", source="recorded"),
+                Line("density_low", "closed form", source="theory"),
+            ],
+            x=Axis("size", "cortical neurons a side, N", log=True),
+            y=Axis(label="required density, p*", log=True),
+        ),
+        Panel(
+            [
+                Bars("ratio", "needed density, relative to Hebb", low="ratio_low", high="ratio_high"),
+                Bars("ratio_low", "the same, recorded", source="recorded"),
+            ],
+            x=Axis("rule", "learning rule"),
+            y=Axis(label="ratio"),
+        ),
+    ],
+    name="scaling",
+    title="Required density against cortical size",
     question=Question("What density does N = 4,000 need?", answer="answer", limits=(0.001, 1), log=True, mark="y"),
 )
 
 # %%
-codes = xr.Dataset(coords={"learned": ["before", "after"], "neuron": np.arange(1, 31), "odor": np.arange(1, 21),
-                           "unit": [10, 20, 40]})
+codes = xr.Dataset(
+    coords={"learned": ["before", "after"], "neuron": np.arange(1, 31), "odor": np.arange(1, 21), "unit": [10, 20, 40]}
+)
 waves = np.cos(codes.neuron * codes.odor / 9) * xr.DataArray([0.3, 1.0], dims="learned") * codes.unit / 10
 codes["code"] = waves.where(waves > -3)
 codes["spread"] = waves.std("odor")
@@ -72,8 +105,11 @@ codes["where"] = codes.neuron * codes.unit / 10
 Explorer(
     codes,
     [Select("learned", "learning"), Slider("unit", "gain", unit="dB")],
-    [Panel([Image("code", "response", source="simulation")], x=Axis("neuron", "neuron"), y=Axis("odor", "odor")),
-     Panel([Line("spread", "spread over odors")], x=Axis("where", "place"), y=Axis(label="standard deviation")),
-     Panel([Bars("load", "load", source="recorded")], x=Axis("mass", "mass"), y=Axis(label="load"))],
-    name="codes", title="Codes of twenty odors",
+    [
+        Panel([Image("code", "response", source="simulation")], x=Axis("neuron", "neuron"), y=Axis("odor", "odor")),
+        Panel([Line("spread", "spread over odors")], x=Axis("where", "place"), y=Axis(label="standard deviation")),
+        Panel([Bars("load", "load", source="recorded")], x=Axis("mass", "mass"), y=Axis(label="load")),
+    ],
+    name="codes",
+    title="Codes of twenty odors",
 )

@@ -258,8 +258,11 @@ def test_copied_python_is_python_with_these_settings(live_pages, open_page):
             page.wait_for_function("(f) => f.querySelector('.explorer-note').textContent", arg=figure)
             text = figure.query_selector(".explorer-note").text_content().split(": ", 1)[1]
             written = {node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)}
-            asked = {float(v[0]) for k, v in parse_qs(urlsplit(page.url).query).items()
-                     if k.startswith(figure.get_attribute("data-name") + ".") and re.fullmatch(r"[-\d.e]+", v[0])}
+            asked = {
+                float(v[0])
+                for k, v in parse_qs(urlsplit(page.url).query).items()
+                if k.startswith(figure.get_attribute("data-name") + ".") and re.fullmatch(r"[-\d.e]+", v[0])
+            }
             assert asked & written or not asked
             copied += 1
     assert copied, "no figure offers its Python"

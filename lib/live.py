@@ -38,11 +38,8 @@ def codes(settings: Mapping, start: Mapping) -> Explorer:
         [Slider("shown", "odors learned from"), Slider("odor", "novel odor, number")],
         [
             Panel([image], x=Axis("neuron", "neuron, most active first"), y=Axis("code")),
-            Panel(
-                [scatter],
-                x=Axis("own", "its own drive, standardised", limits=(-5, 5)),
-                y=Axis(label="drive sent by the left, standardised", limits=(-5, 5)),
-            ),
+            Panel([scatter], x=Axis("own", "its own drive, standardised", limits=(-5, 5)),
+                  y=Axis(label="drive sent by the left, standardised", limits=(-5, 5))),
         ],
         name="codes",
         title="Codes of one odor in two cortices",
@@ -76,9 +73,7 @@ def density(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) ->
     ]
     limits = (-0.05, 1)
     return _explorer(
-        recipe,
-        found,
-        seed,
+        recipe, found, seed,
         controls,
         [
             Panel(drive, x=DENSITY, y=Axis(label="drive alignment r", limits=limits)),
@@ -94,9 +89,7 @@ def density(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) ->
 def idea(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Explorer:
     """Alignment against density for one number of neurons at a time: chapter 1 in one picture."""
     return _explorer(
-        recipe,
-        found,
-        seed,
+        recipe, found, seed,
         [Slider("n_neurons", "cortical neurons a side, N", log=True)],
         [
             Panel(
@@ -129,9 +122,7 @@ def scaling(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) ->
         Line("by_ratio_theory", "closed form", x="ratio", source="theory", color=1),
     ]
     return _explorer(
-        recipe,
-        found,
-        seed,
+        recipe, found, seed,
         [Slider("target", "alignment wanted, r"), Slider("n_glomeruli", "glomeruli, D", log=True)],
         [
             Panel(series, x=neurons, y=needed),
@@ -150,9 +141,7 @@ def scaling(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) ->
 def collapse(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Explorer:
     """Alignment of all sizes against synapses per glomerulus, k/D."""
     return _explorer(
-        recipe,
-        found,
-        seed,
+        recipe, found, seed,
         [Slider("n_glomeruli", "glomeruli, D", log=True)],
         [
             Panel(
@@ -182,22 +171,14 @@ def speed(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> E
              color=1),
     ]  # fmt: skip
     return _explorer(
-        recipe,
-        found,
-        seed,
+        recipe, found, seed,
         [Slider("learning_rate", "learning rate \N{GREEK SMALL LETTER ETA}", log=True),
          Select("codes", "codes", options=CODES)],
         [
-            Panel(
-                course,
-                x=Axis("presentations", "odors presented", log=True),
-                y=Axis(label="error e = 1/r\N{SUPERSCRIPT TWO} \N{MINUS SIGN} 1", log=True),
-            ),
-            Panel(
-                settled,
-                x=Axis("learning_rate", "learning rate \N{GREEK SMALL LETTER ETA}"),
-                y=Axis(label="settled error e"),
-            ),
+            Panel(course, x=Axis("presentations", "odors presented", log=True),
+                  y=Axis(label="error e = 1/r\N{SUPERSCRIPT TWO} \N{MINUS SIGN} 1", log=True)),
+            Panel(settled, x=Axis("learning_rate", "learning rate \N{GREEK SMALL LETTER ETA}"),
+                  y=Axis(label="settled error e")),
         ],
         name="speed",
         title="Speed against accuracy of the online rule",
@@ -209,17 +190,9 @@ def speed(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> E
 def rules(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Explorer:
     """Response alignment that the two rules reach, against density."""
     return _explorer(
-        recipe,
-        found,
-        seed,
+        recipe, found, seed,
         [Slider("n_neurons", "cortical neurons a side, N", log=True), Select("measure", "measured by")],
-        [
-            Panel(
-                [_simulated(rule, f"{label}, {SPREAD}", i) for i, (rule, label) in enumerate(RULES.items())],
-                x=DENSITY,
-                y=Axis(label="alignment of novel odors", limits=(0, 0.8)),
-            )
-        ],
+        [Panel([_simulated(rule, f"{label}, {SPREAD}", i) for i, (rule, label) in enumerate(RULES.items())], x=DENSITY, y=Axis(label="alignment of novel odors", limits=(0, 0.8)))],
         name="rules",
         title="Alignment by the Hebbian rule and by gradient descent",
         caption="By drive the Hebbian rule looks better, by response gradient descent does: it learns the response.",
@@ -239,21 +212,13 @@ def peak(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Ex
         for i, (rule, label) in enumerate(RULES.items())
     ]
     return _explorer(
-        recipe,
-        found,
-        seed,
+        recipe, found, seed,
         [Slider("n_odors", "familiar odors, P", log=True)],
         [
-            Panel(
-                learned,
-                x=Axis("n_odors", "familiar odors, P", log=True),
-                y=Axis(label="response alignment A", limits=(0, 1)),
-            ),
-            Panel(
-                linear + forms,
-                x=Axis("inputs", "synapses for each glomerulus, k/D", log=True),
-                y=Axis(label="drive alignment r, linear codes", limits=(0, 1)),
-            ),
+            Panel(learned, x=Axis("n_odors", "familiar odors, P", log=True),
+                  y=Axis(label="response alignment A", limits=(0, 1))),
+            Panel(linear + forms, x=Axis("inputs", "synapses for each glomerulus, k/D", log=True),
+                  y=Axis(label="drive alignment r, linear codes", limits=(0, 1))),
         ],
         name="peak",
         title="Where gradient descent fails, and where theory is exact",
@@ -272,9 +237,7 @@ def updates(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) ->
         "hebbian, no decay": "Hebb without decay (gain matched)",
     }
     return _explorer(
-        recipe,
-        found,
-        seed,
+        recipe, found, seed,
         [Select("path", "weights follow", options=paths)],
         [
             Panel(
@@ -285,11 +248,8 @@ def updates(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) ->
                 x=axis,
                 y=Axis(label="cosine, one presentation", limits=limits),
             ),
-            Panel(
-                [_simulated("averaged_cosine", f"learned W, {SPREAD}", 1)],
-                x=axis,
-                y=Axis(label="cosine, averaged over odors", limits=limits),
-            ),
+            Panel([_simulated("averaged_cosine", f"learned W, {SPREAD}", 1)], x=axis,
+                  y=Axis(label="cosine, averaged over odors", limits=limits)),
         ],
         name="updates",
         title="Do the two rules want the same?",
@@ -301,9 +261,7 @@ def updates(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) ->
 def worlds(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Explorer:
     """Alignment in worlds of odor mixtures, and the closed form that does not describe it."""
     return _explorer(
-        recipe,
-        found,
-        seed,
+        recipe, found, seed,
         [Select("world", "odor world")],
         [
             Panel(

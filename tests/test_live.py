@@ -160,6 +160,10 @@ def test_a_kernel_answers_between_and_beyond(drawn):
     numeric = {"n_neurons": 170, "n_glomeruli": 23, "activity": 0.13, "n_odors": 333, "density": 0.07, "target": 0.35,
                "learning_rate": 0.033}  # fmt: skip
     controls = {c["name"]: numeric.get(c["name"], c["values"][0]) for c in figure.spec["controls"]}
+    figure.send = lambda content, buffers=(): sent.append((content, buffers))
+    sent = []
+    figure._answer(None, {"id": 3, "settings": controls}, [])
+    assert sent[0][0].keys() == {"id", "layout"}, sent  # and no error
     computed = recipe.at(0)(**controls)
     sliced = {name for name in controls if name not in recipe.axes}
     for name in figure.spec["layout"]["variables"]:

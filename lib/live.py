@@ -192,7 +192,13 @@ def rules(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> E
     return _explorer(
         recipe, found, seed,
         [Slider("n_neurons", "cortical neurons a side, N", log=True), Select("measure", "measured by")],
-        [Panel([_simulated(rule, f"{label}, {SPREAD}", i) for i, (rule, label) in enumerate(RULES.items())], x=DENSITY, y=Axis(label="alignment of novel odors", limits=(0, 0.8)))],
+        [
+            Panel(
+                [_simulated(rule, f"{label}, {SPREAD}", i) for i, (rule, label) in enumerate(RULES.items())],
+                x=DENSITY,
+                y=Axis(label="alignment of novel odors", limits=(0, 0.8)),
+            )
+        ],
         name="rules",
         title="Alignment by the Hebbian rule and by gradient descent",
         caption="By drive the Hebbian rule looks better, by response gradient descent does: it learns the response.",

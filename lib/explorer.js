@@ -181,7 +181,10 @@ class Figure {
       this.settle();
     });
     const code = button("Copy the Python", () => give(this.code(), "the Python that makes this"));
-    const link = button("Copy link", () => give(location.href, "the link to this"));
+    const link = button("Copy link", () => {
+      if (this.model.static) writeAddress(this.spec, this.settings, this.start);
+      return give(location.href, "the link to this");
+    });
     return make(
       "div",
       { class: "explorer-actions" },
@@ -231,8 +234,10 @@ class Figure {
       this.asker?.stop();
       this.data = this.grid;
     }
-    if (model.static) writeAddress(spec, settings, this.start);
-    else {
+    if (model.static) {
+      clearTimeout(this.addressed); // browsers refuse an address that changes with every step of a drag
+      this.addressed = setTimeout(() => writeAddress(spec, this.settings, this.start), 150);
+    } else {
       model.set("settings", settings);
       model.save_changes();
     }

@@ -53,6 +53,12 @@ def look(figure):
     return figure.evaluate(DRAWING), figure.evaluate(SPOKEN)
 
 
+def address(page):
+    """The page's address once it has followed the figures, which it does with a short delay."""
+    page.wait_for_timeout(300)
+    return page.evaluate("location.href")
+
+
 def expect_change(figure, act):
     """Run `act` and demand a new drawing and a new description."""
     before = look(figure)
@@ -219,12 +225,12 @@ def test_address_carries_the_setting(live_pages, open_page):
             for slider in sliders(figure):
                 slider.focus()
                 page.keyboard.press("Home")
-            address = page.url
-            again = open_page(address)
-            assert look(figures(again)[i]) == look(figure)
+            shown = look(figure)
+            again = open_page(address(page))
+            assert look(figures(again)[i]) == shown
             figure.query_selector("text=Reset").click()
             look(figure)
-            assert figure.get_attribute("data-name") + "." not in page.url
+            assert figure.get_attribute("data-name") + "." not in address(page)
 
 
 def test_address_off_the_grid_snaps_and_says_so(live_pages, open_page):
@@ -260,7 +266,7 @@ def test_copied_python_is_python_with_these_settings(live_pages, open_page):
             written = {node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)}
             asked = {
                 float(v[0])
-                for k, v in parse_qs(urlsplit(page.url).query).items()
+                for k, v in parse_qs(urlsplit(address(page)).query).items()
                 if k.startswith(figure.get_attribute("data-name") + ".") and re.fullmatch(r"[-\d.e]+", v[0])
             }
             assert asked & written or not asked

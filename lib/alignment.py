@@ -1,7 +1,7 @@
 """How well the projection aligns the two cortices: for a novel odor, does the far side's code predict one's own?"""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -39,9 +39,6 @@ class Alignment:
     response_familiar_se: float | np.ndarray
     drive_shuffled_se: float | np.ndarray
     response_shuffled_se: float | np.ndarray
-
-
-MEASURES = [field.name for field in fields(Alignment) if not field.name.endswith("_se")]
 
 
 def align(

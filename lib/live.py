@@ -228,7 +228,7 @@ def peak(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Ex
         ],
         name="peak",
         title="Where gradient descent fails, and where theory is exact",
-        caption="First panel: thresholded codes, 300 inputs a neuron. Second panel: linear codes, endless odors.",
+        caption="First panel: thresholded codes, 300 inputs a neuron. Second panel: linear codes, 5000 odors.",
         start=start,
     )
 

@@ -5,9 +5,10 @@ import xarray as xr
 
 
 def required_density(alignment: xr.DataArray, target: float) -> xr.DataArray:
-    """Density at which `alignment` (over the dimension density) first reaches `target`, NaN where it never does.
+    """Density at which `alignment` (over the dimension density) first reaches `target`.
 
-    Interpolated in 1/p against 1/r^2, which (`eq-drive`) is a straight line for the Hebbian drive alignment.
+    NaN where no density reaches it, or already the lowest does. Interpolated in 1/p against 1/r^2, which
+    (`eq-drive`) is a straight line for the Hebbian drive alignment.
     """
 
     def solve(r: np.ndarray) -> float:

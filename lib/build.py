@@ -196,7 +196,7 @@ def _digest(folder: Path) -> str:
 
 def _stage(root: Path, chapters: dict[str, nbformat.NotebookNode], profile: str) -> Path:
     """A tree for jupyter-book: executed chapters, text, configuration, and the two pages made from the run."""
-    from lib.explorer_stage import stage as stage_figures
+    from lib.explorer.stage import stage as stage_figures
 
     try:
         records = ledger.collect(chapters, profile)

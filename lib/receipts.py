@@ -20,14 +20,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def sources() -> list[str]:
-    """The files of `lib` imported so far, with .js and .css that carry their names, relative to the repository."""
+    """The files of `lib` imported so far, with the .js and .css beside them, relative to the repository."""
     modules = {
         Path(module.__file__).resolve()
         for name, module in list(sys.modules.items())
         if (name == "lib" or name.startswith("lib.")) and getattr(module, "__file__", None)
     }
     pages = {
-        file for module in modules for file in module.parent.glob(f"{module.stem}*") if file.suffix in (".js", ".css")
+        file for module in modules for file in module.parent.iterdir() if file.suffix in (".js", ".css")
     }
     return sorted(file.relative_to(ROOT).as_posix() for file in modules | pages)
 

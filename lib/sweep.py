@@ -4,6 +4,8 @@ Each point is one small netCDF file, written under another name and then renamed
 all; a sweep that was interrupted goes on with the points that are missing.
 """
 
+import ast
+import functools
 import hashlib
 import inspect
 import itertools
@@ -20,17 +22,6 @@ from tqdm import tqdm
 
 LIBRARY = Path(__file__).parent
 CACHE = LIBRARY.parent / "_build" / "sweeps"
-SCIENCE = (
-    "checks",
-    "odors",
-    "cortex",
-    "projection",
-    "measures",
-    "alignment",
-    "updates",
-    "online",
-    "studies",
-)  # what a point's value depends on
 
 
 def sweep(
@@ -48,9 +39,9 @@ def sweep(
 
     Its dimensions are those of the grid and "seed". The function returns a dataclass or a mapping of numbers, or of
     vectors along the dimension `along`: if that is in the grid, the function gets all its values in one call (densities
-    share their codes); if not, the result's own entry `along` is the coordinate. `seeds`: how many, or which. `path`:
-    where to write the dataset as netCDF. `cache`: the folder of the points, if not _build/sweeps. ValueError for an
-    empty grid, or a function that returns anything else.
+    share their codes); if not, the result's own entry `along` is the coordinate. Or it returns an xarray.Dataset, whose
+    dimensions are added. `seeds`: how many, or which. `path`: where to write the dataset as netCDF. `cache`: the folder
+    of the points, if not _build/sweeps. ValueError for an empty grid, or a function that returns anything else.
     """
     if not hasattr(function, "__qualname__"):
         raise ValueError("function must have a name of its own; pass fixed settings as keywords, not by partial.")
@@ -60,7 +51,8 @@ def sweep(
         raise ValueError(f"{empty[0]} has no values; give at least one.")
     common = dict(fixed, **({along: list(grid[along])} if along in grid else {}))
     points = [dict(zip(outer, values, strict=True)) for values in itertools.product(*outer.values())]
-    folder = Path(cache or CACHE) / f"{function.__name__}-{source_hash()[:12]}"
+    source = source_hash(function)
+    folder = Path(cache or CACHE) / f"{function.__name__}-{source[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{_key(function, along, {**common, **point})}.nc" for point in points]
     missing = [(p, f) for p, f in zip(points, files, strict=True) if not _readable(f)]
@@ -69,15 +61,43 @@ def sweep(
     for _ in tqdm(done, total=len(missing), desc=function.__name__, disable=bool(os.environ.get("CI")) or not missing):
         pass
     merged = _merge(files, outer, along, common.get(along))
-    merged.attrs = {"function": function.__name__, "fixed": json.dumps(fixed, default=_plain), "source": source_hash()}
+    merged.attrs = {"function": function.__name__, "fixed": json.dumps(fixed, default=_plain), "source": source}
     if path is not None:
         write(merged, path)
     return merged
 
 
-def source_hash() -> str:
-    """Hash of the code that a point depends on, so that no point outlives a change of the science."""
-    return hashlib.sha256(b"".join((LIBRARY / f"{name}.py").read_bytes() for name in SCIENCE)).hexdigest()
+def source_hash(function: Callable) -> str:
+    """Hash of the code that a point depends on, so that no point outlives a change of the science.
+
+    That is the function's module and what it imports of this library; all of the library where it stands elsewhere.
+    """
+    file = Path(inspect.getsourcefile(function))
+    files = _imported(file) if file.is_relative_to(LIBRARY) else frozenset(LIBRARY.rglob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()
+
+
+def _imported(file: Path) -> set[Path]:
+    """The file and all of the library that it imports, directly or through another."""
+    found, waiting = set(), [file]
+    while waiting:
+        found.add(file := waiting.pop())
+        waiting += [other for other in _imports(file, file.stat().st_mtime_ns) if other not in found]
+    return found
+
+
+@functools.cache
+def _imports(file: Path, changed: int) -> frozenset[Path]:
+    """The files of the library that `file`, last changed then, names in its import statements."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    paths = [LIBRARY.parent.joinpath(*name.split(".")) for name in names if name.partition(".")[0] == LIBRARY.name]
+    files = (file for path in paths for file in (path.with_suffix(".py"), path / "__init__.py"))
+    return frozenset(file for file in files if file.is_file())
 
 
 def write(dataset: xr.Dataset, path: Path | str) -> None:
@@ -119,25 +139,29 @@ def _readable(file: Path) -> bool:
 
 def _compute(function: Callable, settings: dict, file: Path, along: str | None) -> None:
     result = function(**settings)
-    values = asdict(result) if is_dataclass(result) else result
+    if not isinstance(result, xr.Dataset):
+        result = _dataset(function, asdict(result) if is_dataclass(result) else result, along)
+    write(result, file)
+
+
+def _dataset(function: Callable, values, along: str | None) -> xr.Dataset:
     if not isinstance(values, Mapping):
-        raise ValueError(f"{function.__name__} must return a dataclass or a mapping, not {type(result).__name__}.")
+        raise ValueError(f"{function.__name__} must return a dataclass or a mapping, not {type(values).__name__}.")
     if along is None and any(np.ndim(v) for v in values.values()):
         raise ValueError(f"{function.__name__} returned vectors; name their dimension with along.")
-    write(xr.Dataset({name: ((along,) if np.ndim(v) else (), v) for name, v in values.items()}), file)
+    return xr.Dataset({name: ((along,) if np.ndim(v) else (), v) for name, v in values.items()})
 
 
 def _merge(files: list[Path], outer: dict, along: str | None, coordinate) -> xr.Dataset:
     shape = tuple(map(len, outer.values()))
     points = [xr.load_dataset(file, engine="scipy") for file in files]
-    if along is not None and coordinate is None and any(not point[along].equals(points[0][along]) for point in points):
-        raise ValueError(f"{along} differs between the points of the grid; choose settings that give them the same.")
-    variables = {}
+    variables, coordinates = {}, dict(outer) if coordinate is None else {**outer, along: coordinate}
     for name, first in points[0].variables.items():
-        stacked = np.stack([point[name].values for point in points]).reshape(shape + first.shape)
-        variables[name] = ((*outer, *first.dims), stacked)
-    merged = xr.Dataset(variables, coords=outer)
-    if along is not None:
-        own = points[0][along].values if coordinate is None else coordinate
-        merged = merged.drop_vars(along, errors="ignore").assign_coords({along: own})
-    return merged
+        if first.dims != (name,):
+            stacked = np.stack([point[name].values for point in points]).reshape(shape + first.shape)
+            variables[name] = ((*outer, *first.dims), stacked)
+        elif name not in coordinates:
+            if any(not point[name].equals(points[0][name]) for point in points):
+                raise ValueError(f"{name} differs between the points; choose settings that give them the same.")
+            coordinates[name] = first.values
+    return xr.Dataset(variables, coords=coordinates)

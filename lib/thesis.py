@@ -80,20 +80,85 @@ CLAIMS = {
         ),
         Claim(
             "B1",
-            "How the alignment of the two rules' updates depends on the network's parameters.",
-            "thesis, chapter 2",
+            "The alignment of the two rules' updates depends on the network's parameters as a calculation says.",
+            "thesis, chapter 2; the form is ours",
+            (
+                Condition("largest gap between the one-odor cosine at matched gain and sqrt(1 - rho^2)", at_most=0.05),
+                Condition("smallest cosine of odor-averaged updates over all settings", above=0, interval=True),
+                Condition("largest gap of the odor-averaged cosine from its closed form, linear codes", at_most=0.05),
+                Condition(
+                    "decrease of the SGD loss along Hebb over its first-order prediction", at_least=0.9, at_most=1.1
+                ),
+            ),
+            "where one parameter at a time leaves the default network and the weights follow gradient descent",
         ),
         Claim(
             "B2",
             "Recurrent cortical connections, as in a Hopfield network, may improve alignment.",
             "thesis, chapter 2",
+            (
+                Condition("gain in novel response alignment by recurrence, density .05", above=0, interval=True),
+                Condition(
+                    "density needed for a novel response alignment of .5, without recurrence over with",
+                    above=1,
+                    interval=True,
+                ),
+                Condition("the same gain with shuffled recurrent weights", above=-1, below=0.05, control=True),
+            ),
+            "where recurrence is one step of gain 1 at the chapter's default size",
         ),
-        Claim("B3", "That design resembles Titans, a learned memory beside attention.", "thesis, chapter 2"),
-        Claim("B4", "Hebbian learning has dynamical properties of its own.", "thesis, chapter 2"),
+        Claim(
+            "B3",
+            "That design resembles Titans, a learned memory beside attention.",
+            "thesis, chapter 2",
+            (
+                Condition("relative distance of Titans without prediction from online Hebb", below=1e-6),
+                Condition("relative distance of Titans without momentum and forgetting from online SGD", below=1e-6),
+                Condition(
+                    "recall beyond the window, memory and attention less attention alone", above=0, interval=True
+                ),
+                Condition("recall of all pairs, memory and attention less memory alone", above=0, interval=True),
+            ),
+            "the first two on one stream of codes, the others in a key-value task with trained models",
+        ),
+        Claim(
+            "B4",
+            "Hebbian learning has dynamical properties of its own: one relaxation time for all that it learns, "
+            "fluctuations that the learning rate sets, and a speed that trades off with accuracy.",
+            "thesis, chapter 2; arXiv; the form is ours",
+            (
+                Condition("relaxation time of the slowest mode over the fastest, Hebb", at_least=0.9, at_most=1.1),
+                Condition(
+                    "slope of log half-learning time on log mode strength, SGD",
+                    at_least=-1.1,
+                    at_most=-0.9,
+                    interval=True,
+                ),
+                Condition("settled variance of the Hebbian weights over its closed form", at_least=0.9, at_most=1.1),
+                Condition(
+                    "settled excess error times relaxation time over its closed form", at_least=0.9, at_most=1.1
+                ),
+                Condition("rate of forgetting an old environment over the learning rate", at_least=0.9, at_most=1.1),
+                Condition("largest distance of a two-layer network's mode from Saxe's curve", below=0.02, control=True),
+            ),
+            "linear codes where a closed form needs them, distances in units of the mode's strength",
+        ),
         Claim(
             "B5",
             "The landscape of Hebbian learning is simple, and its solution is unique.",
             "thesis, chapter 2; APS 2023",
+            (
+                Condition("distance between Hebbian solutions from different starts over their norm", below=0.01),
+                Condition("largest distance of a Hebbian Hessian eigenvalue from 1", below=1e-6),
+                Condition("barrier of the SGD loss between the two rules' solutions over that loss", at_most=1e-6),
+                Condition(
+                    "slope of log variance on log curvature, online least squares",
+                    at_least=-0.1,
+                    at_most=0.1,
+                    interval=True,
+                ),
+            ),
+            "the last with linear codes and fewer inputs than glomeruli, where every direction relaxes in the run",
         ),
         Claim("C1", "A similar inverse scaling holds in the attention matrices of Transformers.", "thesis"),
         Claim("C2", "More than half of the parameters of Llama-2 and of Llama-3 can be pruned.", "thesis"),

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from lib.explorer import Axis, Bars, Explorer, Image, Line, Panel, Points, Question, Select, Slider, stage
-from lib.explorer_data import nearest, nice_limits, number, pack, take, time_limit, unpack
-from lib.explorer_stage import PICTURE, STATE, VIEW
+from lib.explorer.data import nearest, nice_limits, number, pack, take, time_limit, unpack
+from lib.explorer.stage import PICTURE, STATE, VIEW
 
 
 @pytest.fixture

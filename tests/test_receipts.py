@@ -41,7 +41,7 @@ def test_sources_are_the_imported_files_alone():
     found = in_fresh_python(
         "import json, lib.explorer; from lib import receipts; print(json.dumps(receipts.sources()))"
     )
-    assert {"lib/explorer.py", "lib/explorer.js", "lib/explorer.css"} <= set(found)
+    assert {"lib/explorer/__init__.py", "lib/explorer/figure.js", "lib/explorer/figure.css"} <= set(found)
 
 
 def test_book_tools_leave_torch_alone():

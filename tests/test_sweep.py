@@ -7,7 +7,7 @@ import xarray as xr
 
 from lib import sweep as module
 from lib.alignment import align, online
-from lib.scaling import relative_curvature, required_density, slope
+from lib.analysis import relative_curvature, required_density, slope
 from lib.sweep import sweep
 
 CALLS = []
@@ -94,7 +94,7 @@ def test_points_do_not_outlive_the_science(tmp_path, monkeypatch):
     sweep(product, {"a": [1], "b": [1]}, cache=tmp_path)
     sweep(product, {"a": [1], "b": [1]}, cache=tmp_path)
     assert len(CALLS) == 1
-    monkeypatch.setattr(module, "source_hash", lambda: "another")
+    monkeypatch.setattr(module, "source_hash", lambda function: "another")
     sweep(product, {"a": [1], "b": [1]}, cache=tmp_path)
     assert len(CALLS) == 2
 
@@ -184,3 +184,23 @@ def test_a_point_cut_short_anywhere_is_computed_again(tmp_path):
     for n in range(0, len(whole), 7):
         file.write_bytes(whole[:n])
         xr.testing.assert_identical(sweep(product, {"a": [1], "b": [3]}, cache=tmp_path), expected)
+
+
+def table(a, seed):
+    return xr.Dataset({"x": (("row", "column"), a * np.arange(6.0).reshape(2, 3))}, coords={"row": [seed, 7], "y": 1.0})
+
+
+def test_a_dataset_adds_its_dimensions(tmp_path):
+    found = sweep(table, {"a": [1, 2]}, cache=tmp_path)
+    assert dict(found.sizes) == {"a": 2, "seed": 1, "row": 2, "column": 3}
+    np.testing.assert_array_equal(found.x.sel(a=2, seed=0, row=7), [6, 8, 10])
+    with pytest.raises(ValueError, match="row differs between the points"):
+        sweep(table, {"a": [1]}, seeds=2, cache=tmp_path)
+
+
+def test_a_point_depends_on_what_its_function_imports_and_on_nothing_else():
+    library = module.LIBRARY
+    files = {file.relative_to(library).as_posix() for file in module._imported(library / "alignment.py")}
+    assert {"alignment.py", "projection.py", "cortex.py", "odors.py", "checks.py", "updates.py"} <= files
+    assert not {"explorer/__init__.py", "recipe.py", "claims.py", "studies/alignment.py"} & files
+    assert module.source_hash(align) != module.source_hash(product)

@@ -8,8 +8,9 @@ import torch
 import xarray as xr
 from scipy.optimize import curve_fit
 
-from lib import checks, projection, scaling, theory
+from lib import checks, projection, theory
 from lib.alignment import Alignment, align, learn, online
+from lib.analysis import required_density, spread
 from lib.cortex import draw_cortex, tensor
 from lib.measures import check_run, check_settings, largest_network, response
 from lib.odors import Gaussian, Mixture, effective_dimension, statistics
@@ -35,12 +36,6 @@ def check(run: Profile, n_neurons, n_glomeruli, density, n_odors, activity, odor
     checks.whole("n_neurons", n_neurons, 400, largest_network(8 * n_glomeruli, 8 * n_odors, run.memory) // 2)
     check_settings(n_neurons, n_glomeruli, density, None, n_odors, activity, odors)
     check_run(seed, run.device)
-
-
-def spread(found: xr.Dataset, *names: str) -> xr.Dataset:
-    """Mean over seeds of the variables, and their range as `_low` and `_high`."""
-    mean, low, high = (getattr(found[list(names)], how)("seed", skipna=False) for how in ("mean", "min", "max"))
-    return mean.assign({f"{n}_low": low[n] for n in names} | {f"{n}_high": high[n] for n in names})
 
 
 def closed_forms(n_neurons, n_glomeruli, activity, n_odors) -> xr.Dataset:
@@ -92,7 +87,7 @@ def align_with_inputs(n_neurons: int, inputs: Sequence[float], **settings) -> Al
 def required_densities(found: xr.Dataset, targets, load: int, activity: float = 0.1) -> xr.Dataset:
     """Density required for each target of drive alignment in a sweep of `align_at_load`, with the closed form."""
     targets = xr.DataArray(targets, dims="target", coords={"target": targets})
-    measured = xr.concat([scaling.required_density(found.drive, float(t)) for t in targets], targets)
+    measured = xr.concat([required_density(found.drive, float(t)) for t in targets], targets)
     sizes = (found.n_glomeruli, load * found.n_glomeruli)
     expected = xr.apply_ufunc(theory.required_fan_in, targets, *sizes, activity) / found.n_neurons
     return xr.Dataset({"required": measured, "required_theory": expected.where(expected <= 1)})

@@ -1,31 +1,16 @@
-"""The live figures of the chapters: what each shows, on which axes, under which controls."""
+"""The live figures of chapter 1 and of the introduction."""
 
 import functools
 from collections.abc import Mapping
 
 import xarray as xr
 
-from lib import studies
 from lib.explorer import Axis, Explorer, Image, Line, Panel, Points, Question, Select, Slider
+from lib.live.parts import DENSITY, SIZES, SPREAD, figure, simulated
 from lib.recipe import Recipe
+from lib.studies import alignment as studies
 
-DENSITY = Axis("density", "projection density p", log=True)
-SPREAD = "mean and range over seeds"
-SIZES = [
-    Slider("n_neurons", "cortical neurons a side, N", log=True),
-    Slider("n_glomeruli", "glomeruli, D", log=True),
-]
 CODES = {"thresholded": "thresholded", "linear": "linear"}
-
-
-def _simulated(name: str, label: str, color: int, **settings) -> Points:
-    return Points(name, label, low=f"{name}_low", high=f"{name}_high", source="simulation", color=color, **settings)
-
-
-def _explorer(recipe: Recipe, found: xr.Dataset, seed: int, controls: list, panels: list, **settings) -> Explorer:
-    """The figure of a sweep that was run; a kernel answers with the same recipe and one seed."""
-    code = recipe.template(seed, [control.name for control in controls])
-    return Explorer(recipe.draw(found), controls, panels, code=code, compute=recipe.at(seed), **settings)
 
 
 def codes(settings: Mapping, start: Mapping) -> Explorer:
@@ -45,7 +30,7 @@ def codes(settings: Mapping, start: Mapping) -> Explorer:
         title="Codes of one odor in two cortices",
         caption="First panel: each column of the two lower rows is one right neuron, the most active by itself first; "
         "the bottom row is what the left cortex makes it say. Second panel: each dot is one right neuron.",
-        code=f"lib.studies.code_example({{shown}}, {{odor}}, {text})",
+        code=f"lib.studies.alignment.code_example({{shown}}, {{odor}}, {text})",
         compute=functools.partial(studies.code_example, **settings),
         start=start,
     )
@@ -61,18 +46,18 @@ def density(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) ->
         Select("tested", "measured on", options={"novel": "novel odors", "familiar": "familiar odors"}),
     ]
     drive = [
-        _simulated("drive", SPREAD, 0),
+        simulated("drive", SPREAD, 0),
         Line("drive_theory", "closed form, 5 % band", x="fine", low="drive_low_theory", high="drive_high_theory",
              source="theory", color=0),
-        _simulated("drive_shuffled", "labels shuffled", 2),
+        simulated("drive_shuffled", "labels shuffled", 2),
     ]  # fmt: skip
     response = [
-        _simulated("response", SPREAD, 1),
+        simulated("response", SPREAD, 1),
         Line("response_theory", "closed form", x="fine", source="theory", color=1),
-        _simulated("response_shuffled", "labels shuffled", 2),
+        simulated("response_shuffled", "labels shuffled", 2),
     ]
     limits = (-0.05, 1)
-    return _explorer(
+    return figure(
         recipe, found, seed,
         controls,
         [
@@ -88,15 +73,15 @@ def density(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) ->
 
 def idea(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Explorer:
     """Alignment against density for one number of neurons at a time: chapter 1 in one picture."""
-    return _explorer(
+    return figure(
         recipe, found, seed,
         [Slider("n_neurons", "cortical neurons a side, N", log=True)],
         [
             Panel(
                 [
-                    _simulated("drive", SPREAD, 0),
+                    simulated("drive", SPREAD, 0),
                     Line("drive_theory", "closed form", x="fine", source="theory", color=0),
-                    _simulated("drive_shuffled", "labels shuffled", 2),
+                    simulated("drive_shuffled", "labels shuffled", 2),
                 ],
                 x=DENSITY,
                 y=Axis(label="alignment of novel odors", limits=(-0.05, 1)),
@@ -121,7 +106,7 @@ def scaling(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) ->
         Points("by_ratio", "simulation, all sizes", x="ratio", low="by_ratio_low", high="by_ratio_high", color=1),
         Line("by_ratio_theory", "closed form", x="ratio", source="theory", color=1),
     ]
-    return _explorer(
+    return figure(
         recipe, found, seed,
         [Slider("target", "alignment wanted, r"), Slider("n_glomeruli", "glomeruli, D", log=True)],
         [
@@ -140,14 +125,14 @@ def scaling(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) ->
 
 def collapse(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Explorer:
     """Alignment of all sizes against synapses per glomerulus, k/D."""
-    return _explorer(
+    return figure(
         recipe, found, seed,
         [Slider("n_glomeruli", "glomeruli, D", log=True)],
         [
             Panel(
                 [
                     *(
-                        _simulated(f"drive_{n}", f"N = {n}", i, x=f"inputs_{n}")
+                        simulated(f"drive_{n}", f"N = {n}", i, x=f"inputs_{n}")
                         for i, n in enumerate(found.n_neurons.values)
                     ),
                     Line("drive_theory", "closed form", x="inputs", source="theory", color=5),
@@ -164,13 +149,13 @@ def collapse(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -
 
 def speed(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Explorer:
     """Course of the online rule's error, and where it settles, against the learning rate."""
-    course = [_simulated("error", f"online rule, {SPREAD}", 0)]
+    course = [simulated("error", f"online rule, {SPREAD}", 0)]
     settled = [
-        _simulated("late_error", f"online rule, settled, {SPREAD}", 1),
+        simulated("late_error", f"online rule, settled, {SPREAD}", 1),
         Line("late_error_theory", "closed form", x="rate", source="theory",
              color=1),
     ]  # fmt: skip
-    return _explorer(
+    return figure(
         recipe, found, seed,
         [Slider("learning_rate", "learning rate \N{GREEK SMALL LETTER ETA}", log=True),
          Select("codes", "codes", options=CODES)],
@@ -189,12 +174,12 @@ def speed(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> E
 
 def rules(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Explorer:
     """Response alignment that the two rules reach, against density."""
-    return _explorer(
+    return figure(
         recipe, found, seed,
         [Slider("n_neurons", "cortical neurons a side, N", log=True), Select("measure", "measured by")],
         [
             Panel(
-                [_simulated(rule, f"{label}, {SPREAD}", i) for i, (rule, label) in enumerate(RULES.items())],
+                [simulated(rule, f"{label}, {SPREAD}", i) for i, (rule, label) in enumerate(RULES.items())],
                 x=DENSITY,
                 y=Axis(label="alignment of novel odors", limits=(0, 0.8)),
             )
@@ -211,13 +196,13 @@ RULES = {"hebbian": "Hebbian rule", "sgd": "gradient descent"}
 
 def peak(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Explorer:
     """The interpolation peak of least squares, and linear codes where theory is exact."""
-    learned = [_simulated(f"odors_{rule}", f"{label}, {SPREAD}", i) for i, (rule, label) in enumerate(RULES.items())]
-    linear = [_simulated(f"linear_{rule}", f"{label}, {SPREAD}", i) for i, (rule, label) in enumerate(RULES.items())]
+    learned = [simulated(f"odors_{rule}", f"{label}, {SPREAD}", i) for i, (rule, label) in enumerate(RULES.items())]
+    linear = [simulated(f"linear_{rule}", f"{label}, {SPREAD}", i) for i, (rule, label) in enumerate(RULES.items())]
     forms = [
         Line(f"theory_{rule}", f"closed form, {label}", x="fine", source="theory", color=i)
         for i, (rule, label) in enumerate(RULES.items())
     ]
-    return _explorer(
+    return figure(
         recipe, found, seed,
         [Slider("n_odors", "familiar odors, P", log=True)],
         [
@@ -242,19 +227,19 @@ def updates(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) ->
         "hebbian": "Hebb (gain matched)",
         "hebbian, no decay": "Hebb without decay (gain matched)",
     }
-    return _explorer(
+    return figure(
         recipe, found, seed,
         [Select("path", "weights follow", options=paths)],
         [
             Panel(
                 [
-                    _simulated("presentation_cosine", f"learned W, {SPREAD}", 0),
-                    _simulated("random_cosine", "random W of equal output power", 2),
+                    simulated("presentation_cosine", f"learned W, {SPREAD}", 0),
+                    simulated("random_cosine", "random W of equal output power", 2),
                 ],
                 x=axis,
                 y=Axis(label="cosine, one presentation", limits=limits),
             ),
-            Panel([_simulated("averaged_cosine", f"learned W, {SPREAD}", 1)], x=axis,
+            Panel([simulated("averaged_cosine", f"learned W, {SPREAD}", 1)], x=axis,
                   y=Axis(label="cosine, averaged over odors", limits=limits)),
         ],
         name="updates",
@@ -266,14 +251,14 @@ def updates(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) ->
 
 def worlds(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Explorer:
     """Alignment in worlds of odor mixtures, and the closed form that does not describe it."""
-    return _explorer(
+    return figure(
         recipe, found, seed,
         [Select("world", "odor world")],
         [
             Panel(
                 [
-                    _simulated("drive", f"drive, novel odors, {SPREAD}", 0),
-                    _simulated("response", f"response, novel odors, {SPREAD}", 1),
+                    simulated("drive", f"drive, novel odors, {SPREAD}", 0),
+                    simulated("response", f"response, novel odors, {SPREAD}", 1),
                     Line("drive_theory", "Gaussian closed form, D glomeruli", x="fine", source="theory", color=2),
                     Line(
                         "drive_effective",

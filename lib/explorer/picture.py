@@ -6,7 +6,7 @@ import textwrap
 
 import numpy as np
 
-from lib.explorer_data import number, take
+from lib.explorer.data import number, take
 
 COLORS = ("#0068b5", "#bf4b00", "#007a5e", "#9c4a8b", "#8a6400", "#4a5568")  # Okabe-Ito, darkened to 4.5:1 on white
 MARKERS = "os^D"

@@ -9,16 +9,16 @@ import numpy as np
 import traitlets
 from anywidget._util import repr_mimebundle
 
-from lib.explorer_data import nearest, nice_limits, number, pack, time_limit, unpack
-from lib.explorer_picture import describe, draw, setting
-from lib.explorer_spec import Axis, Bars, Image, Line, Panel, Points, Question, Select, Slider, check
-from lib.explorer_stage import stage
+from lib.explorer.data import nearest, nice_limits, number, pack, time_limit, unpack
+from lib.explorer.picture import describe, draw, setting
+from lib.explorer.spec import Axis, Bars, Image, Line, Panel, Points, Question, Select, Slider, check
+from lib.explorer.stage import stage
 
 __all__ = ["Axis", "Bars", "Explorer", "Image", "Line", "Panel", "Points", "Question", "Select", "Slider", "stage"]
 
 SOURCES = ("simulation", "theory", "recorded")
 HERE = Path(__file__).parent
-PARTS = ("_data", "_chart", "_parts", "_panel", "")  # in the order in which one script holds them
+PARTS = ("data", "chart", "parts", "panel", "figure")  # in the order in which one script holds them
 
 
 class Explorer(anywidget.AnyWidget):
@@ -31,8 +31,8 @@ class Explorer(anywidget.AnyWidget):
     Raises ValueError, in one sentence, where the parts do not fit together.
     """
 
-    _esm = "".join((HERE / f"explorer{part}.js").read_text("utf-8") for part in PARTS)
-    _css = (HERE / "explorer.css").read_text("utf-8")
+    _esm = "".join((HERE / f"{part}.js").read_text("utf-8") for part in PARTS)
+    _css = (HERE / "figure.css").read_text("utf-8")
     spec = traitlets.Dict().tag(sync=True)
     packed = traitlets.Bytes().tag(sync=True)
     settings = traitlets.Dict().tag(sync=True)

@@ -1,7 +1,13 @@
-"""What a sweep says about scaling: the density that an alignment requires, and the slopes of power laws."""
+"""What a sweep says: mean and range over seeds, the density that an alignment requires, slopes of power laws."""
 
 import numpy as np
 import xarray as xr
+
+
+def spread(found: xr.Dataset, *names: str) -> xr.Dataset:
+    """Mean over seeds of the variables, and their range as `_low` and `_high`."""
+    mean, low, high = (getattr(found[list(names)], how)("seed", skipna=False) for how in ("mean", "min", "max"))
+    return mean.assign({f"{n}_low": low[n] for n in names} | {f"{n}_high": high[n] for n in names})
 
 
 def required_density(alignment: xr.DataArray, target: float) -> xr.DataArray:

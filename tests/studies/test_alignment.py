@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from lib import profile, scaling, studies, theory
+from lib import analysis, profile, theory
+from lib.studies import alignment as studies
 
 
 def ideal(load, seeds=3):
@@ -19,7 +20,7 @@ def ideal(load, seeds=3):
 
 def test_spread_is_mean_and_range():
     found = xr.Dataset({"x": (("a", "seed"), [[1.0, 2.0, 6.0], [0.0, np.nan, 1.0]])})
-    shown = studies.spread(found, "x")
+    shown = analysis.spread(found, "x")
     assert [float(shown[name][0]) for name in ("x", "x_low", "x_high")] == [3, 1, 6]
     assert np.isnan(shown.x[1])  # a seed that never got there is no mean of the others
 
@@ -29,7 +30,7 @@ def test_required_densities_recover_the_closed_form_and_its_slopes():
     required = studies.required_densities(found, [0.4, 0.5], 40)
     mean = required.required.mean("seed")
     np.testing.assert_allclose(mean, required.required_theory.transpose(*mean.dims), rtol=1e-6)
-    np.testing.assert_allclose(scaling.slope(required.required.sel(target=0.5, n_glomeruli=50), "n_neurons"), -1)
+    np.testing.assert_allclose(analysis.slope(required.required.sel(target=0.5, n_glomeruli=50), "n_neurons"), -1)
     curves = studies.scaling_curves(found, [0.4, 0.5], 40)
     np.testing.assert_allclose(curves.factor, 0.5)
     assert np.all(np.diff(curves.ratio) >= 0)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 import lib
-from lib import live, studies
 from lib import sweep as sweeping
 from lib.alignment import align
+from lib.live import alignment as live
 from lib.recipe import Recipe
+from lib.studies import alignment as studies
 
 N, D, P = 200, 20, 400
 SIZES = {"n_neurons": N, "n_glomeruli": D}
@@ -40,7 +41,7 @@ def recipes():
             along="density",
             shown={"target": [0.3, 0.4]},
             fixed=settings,
-            code="lib.studies.required_densities(found, [{target}], 20)",
+            code="lib.studies.alignment.required_densities(found, [{target}], 20)",
         ),
     )
     curves = functools.partial(studies.collapse_curves, load=20)

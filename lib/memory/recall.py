@@ -1,0 +1,239 @@
+"""Blocks that recall, trained and shipped: the training, which can be interrupted, the files, and the command.
+
+python -m lib.memory.recall train FOLDER [--kind both] [--seed 0] [--steps 2000]
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from lib import checks
+from lib.measures import check_run
+from lib.memory.block import KINDS, TASK, Block, Task, answers, streams
+
+FOLDER = Path(__file__).resolve().parents[2] / "book" / "data" / "recall"  # the blocks that ship with the book
+N_MODELS = 5  # of each kind, seeds 0 to 4
+WEIGHTS, TRAINING, TESTING = range(3)  # what a generator draws, below one seed
+LOGGED = 20  # steps over which a loss is averaged
+KEPT = 100  # steps between two checkpoints
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a block is trained: Adam, a warm-up, then a cosine down to zero, gradients clipped at norm 1."""
+
+    n_steps: int = 2000
+    n_streams: int = 32  # streams a step
+    learning_rate: float = 0.01  # the largest
+    warm_up: int = 50  # steps
+
+    def __post_init__(self) -> None:
+        checks.whole("n_steps", self.n_steps, 1)
+        checks.whole("n_streams", self.n_streams, 1)
+        checks.scalar("learning_rate", self.learning_rate, 0, 1, open_low=True)
+
+    def rate(self, step: int) -> float:
+        """The learning rate at step 0, 1, ..."""
+        warm = min(1, (step + 1) / self.warm_up)
+        return self.learning_rate * warm * 0.5 * (1 + np.cos(np.pi * step / self.n_steps))
+
+
+COURSE = Course()  # that of the blocks that ship with the book
+
+
+def generator(seed: int, *place: int) -> np.random.Generator:
+    """The generator at a place in the tree that spawns from `seed`, so that any step can be drawn by itself."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=place))
+
+
+def train(
+    kind: str,
+    seed: int = 0,
+    task: Task = TASK,
+    course: Course = COURSE,
+    stop: int | None = None,
+    checkpoint: Path | None = None,
+    device: str = "cpu",
+) -> tuple[Block, np.ndarray]:
+    """A block trained for `stop` steps of its course, and its loss (nats), averaged over every `LOGGED` steps.
+
+    With `checkpoint`, a file that is renewed every `KEPT` steps, an interrupted training goes on from there.
+    """
+    check_run(seed, device)
+    block = Block(kind, generator(seed, WEIGHTS), task).to(device)
+    optimizer = torch.optim.Adam(block.parameters(), lr=course.learning_rate)
+    made = json.dumps({"kind": kind, "seed": seed, "task": asdict(task), "course": asdict(course)})
+    losses = _resume(checkpoint, made, block, optimizer) if checkpoint else []
+    stop = course.n_steps if stop is None else stop
+    for step in tqdm(range(len(losses), stop), f"{kind}, seed {seed}", stop, initial=len(losses)):
+        shown = (x.to(device) for x in streams(generator(seed, TRAINING, step), course.n_streams, task))
+        loss = functional.cross_entropy(*answers(block, *shown, task.n_keys))
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(block.parameters(), 1.0)
+        optimizer.param_groups[0]["lr"] = course.rate(step)
+        optimizer.step()
+        losses.append(loss.item())
+        if checkpoint and len(losses) % KEPT == 0:
+            _keep(checkpoint, made, block, optimizer, losses)
+    whole = len(losses) // LOGGED * LOGGED
+    return block, np.array(losses[:whole]).reshape(-1, LOGGED).mean(1)
+
+
+def _keep(file: Path, made: str, block: Block, optimizer: torch.optim.Adam, losses: list[float]) -> None:
+    """Weights, the optimizer's two moments of each, and all losses."""
+    tensors = {f"weights.{name}": p.detach() for name, p in block.named_parameters()}
+    for name, p in block.named_parameters():
+        tensors |= {f"{moment}.{name}": optimizer.state[p][moment] for moment in ("exp_avg", "exp_avg_sq")}
+    save(file, tensors | {"losses": torch.tensor(losses, dtype=torch.float64)}, {"made": made})
+
+
+def _resume(file: Path, made: str, block: Block, optimizer: torch.optim.Adam) -> list[float]:
+    if not file.exists():
+        return []
+    tensors, metadata = load(file)
+    if metadata.get("made") != made:
+        raise checks.BadSetting(
+            f"{file} was left by a training with other settings; delete it or choose another folder."
+        )
+    block.load_state_dict({name: tensors[f"weights.{name}"] for name, _ in block.named_parameters()})
+    losses = tensors["losses"].tolist()
+    for name, p in block.named_parameters():
+        moments = {moment: tensors[f"{moment}.{name}"].to(p.device) for moment in ("exp_avg", "exp_avg_sq")}
+        optimizer.state[p] = {"step": torch.tensor(float(len(losses))), **moments}
+    return losses
+
+
+def save(file: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write safetensors under another name, then rename; OSError leaves an earlier file as it was."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f"{file.name}.{os.getpid()}.part")
+    try:
+        save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, part, metadata)
+        os.replace(part, file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def load(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file; BadSetting, in one sentence, where it is missing or damaged."""
+    if not file.exists():
+        raise checks.BadSetting(f"{file} is missing; make it with: python -m lib.memory.recall train {file.parent}")
+    try:
+        with safetensors.safe_open(file, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+        return load_file(file), metadata
+    except (safetensors.SafetensorError, OSError) as error:
+        raise checks.BadSetting(f"{file} is damaged ({error}); delete it and train or check it out again.") from error
+
+
+def trained(kind: str, seed: int, folder: Path = FOLDER) -> tuple[Block, np.ndarray]:
+    """The trained block of that kind and seed and its losses, as `train` gave them; BadSetting where a file is bad.
+
+    Its file must be the one that the receipt beside it names.
+    """
+    checks.choice("kind", kind, KINDS)
+    file = folder / f"{kind}-{seed}.safetensors"
+    tensors, _ = load(file)
+    if receipt(folder)["models"].get(file.stem, {}).get("sha256") != _digest(file):
+        raise checks.BadSetting(f"{file} is not the file that {folder / 'receipt.json'} names; check both out again.")
+    losses = tensors.pop("losses").double().numpy()
+    block = Block(kind, generator(seed, WEIGHTS))
+    block.load_state_dict(tensors)
+    return block, losses
+
+
+def receipt(folder: Path = FOLDER) -> dict:
+    """How the blocks in `folder` were made; BadSetting where the file is missing or damaged."""
+    file = folder / "receipt.json"
+    try:
+        return json.loads(file.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise checks.BadSetting(
+            f"{file} is missing; make it with: python -m lib.memory.recall train {folder}"
+        ) from error
+    except ValueError as error:
+        raise checks.BadSetting(f"{file} is no JSON ({error}); check it out again.") from error
+
+
+def fingerprint(folder: Path = FOLDER) -> str:
+    """Eight digits that change when one of the trained blocks does."""
+    digests = [model["sha256"] for _, model in sorted(receipt(folder)["models"].items())]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()[:8]
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def record(folder: Path, kind: str, seed: int, course: Course, device: str) -> None:
+    """Train one block, write it to `folder` and say in the receipt there how it was made; done is done.
+
+    Its time counts from where the training was last taken up.
+    """
+    from lib import receipts  # the command's business, not the science's
+
+    checkpoint, file = folder / f"{kind}-{seed}.checkpoint", folder / f"{kind}-{seed}.safetensors"
+    command = f"python -m lib.memory.recall train {folder} --kind {kind} --seed {seed} --steps {course.n_steps}"
+    made = receipt(folder) if (folder / "receipt.json").exists() else {"models": {}}
+    earlier = made["models"].get(file.stem, {})
+    if earlier.get("command") == command and file.exists() and earlier["sha256"] == _digest(file):
+        return
+    begun = time.perf_counter()
+    block, losses = train(kind, seed, course=course, checkpoint=checkpoint, device=device)
+    weights = {name: p.detach() for name, p in block.named_parameters()}
+    save(file, weights | {"losses": torch.from_numpy(losses).float()}, {"kind": kind, "seed": str(seed)})
+    made["models"][file.stem] = {
+        "command": command,
+        "commit": receipts.commit(),
+        "device": device,
+        "machine": receipts.machine(device),
+        "torch": torch.__version__,
+        "seconds": round(time.perf_counter() - begun, 1),
+        "final_loss": round(float(losses[-1]), 4),
+        "sha256": _digest(file),
+    }
+    part = folder / f"receipt.{os.getpid()}.part"
+    part.write_text(json.dumps(made, indent=1, sort_keys=True) + "\n", "utf-8")
+    os.replace(part, folder / "receipt.json")
+    checkpoint.unlink(missing_ok=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train blocks; returns the exit status: 0, 2 for a bad setting or file, 130 when interrupted."""
+    parser = argparse.ArgumentParser(prog="python -m lib.memory.recall", description=__doc__.splitlines()[0])
+    command = parser.add_subparsers(required=True, metavar="COMMAND").add_parser("train", help="train blocks")
+    command.add_argument("folder", type=Path, help="where the blocks and their receipt go")
+    command.add_argument("--kind", choices=KINDS, help="one kind (all)")
+    command.add_argument("--seed", type=int, help=f"one seed (0 to {N_MODELS - 1})")
+    command.add_argument("--steps", type=int, default=Course.n_steps, help="length of the course (%(default)s)")
+    command.add_argument("--device", default="cpu", help="of torch (cpu)")
+    options = parser.parse_args(arguments)
+    try:
+        for kind in [options.kind] if options.kind else KINDS:
+            for seed in range(N_MODELS) if options.seed is None else [options.seed]:
+                record(options.folder, kind, seed, Course(n_steps=options.steps), options.device)
+    except KeyboardInterrupt:
+        print("Interrupted; the same command goes on from the last checkpoint.", file=sys.stderr)
+        return 130
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

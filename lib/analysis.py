@@ -2,6 +2,7 @@
 
 import numpy as np
 import xarray as xr
+from scipy.optimize import curve_fit
 
 
 def spread(found: xr.Dataset, *names: str) -> xr.Dataset:
@@ -45,3 +46,13 @@ def relative_curvature(y: xr.DataArray, dim: str) -> xr.DataArray:
     fit = y.assign_coords({dim: x}).polyfit(dim, 2).polyfit_coefficients
     square, linear = fit.sel(degree=2), fit.sel(degree=1)
     return square / (square + linear)
+
+
+def relaxation_time(time: np.ndarray, course: np.ndarray) -> float:
+    """Time constant tau of the course's rise from zero, by a least-squares fit of A (1 - exp(-time / tau)).
+
+    `course` (n,) must be of order 1; tau has the unit of `time` (n,), which spans several of it.
+    """
+    unit = time[-1] / 6
+    (_, tau), _ = curve_fit(lambda t, a, tau: a * (1 - np.exp(-t / tau)), time / unit, course, (1.0, 1.0))
+    return float(tau * unit)

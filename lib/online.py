@@ -88,7 +88,7 @@ def online(
     right = draw_cortex(right_rng, sample, *cortex, device=device)
     mask = draw_mask(mask_rng, sample, n_neurons, density=density, fan_in=fan_in, device=device)
     examine = _examination(codes, left, right, mask, probe, activity, gain if cosines else None, control_rng)
-    learn = functools.partial(_hebbian, decay=decay) if rule == "hebbian" else _sgd
+    learn = functools.partial(hebbian_steps, decay=decay) if rule == "hebbian" else sgd_steps
     ends = checkpoints if np.ndim(checkpoints) else np.geomspace(n_presentations, min(10, n_presentations), checkpoints)
     ends = np.unique(np.round(ends).astype(int))
     weights, means, measured = with_values(mask, torch.zeros_like(entries(mask))), [0.0, 0.0], []
@@ -117,17 +117,27 @@ def _centre(codes: Tensor, mean: Tensor | float, memory: np.ndarray) -> tuple[Te
     return rows.T, mean
 
 
-def _hebbian(weights: Tensor, mask: Tensor, y_r: Tensor, y_l: Tensor, rates: np.ndarray, decay: bool = True) -> Tensor:
-    """All odors of a block at once, exactly: each is remembered with eta times what the later ones leave of it."""
+def hebbian_steps(
+    weights: Tensor, mask: Tensor, y_r: Tensor, y_l: Tensor, rates: np.ndarray, decay: bool = True
+) -> Tensor:
+    """W (..., n, m) after the Hebbian rule saw centred codes y_r (..., n, n_odors), y_l (..., m, n_odors) in turn.
+
+    All odors at once, exactly (`eq-online-hebbian`): each is remembered with eta, of `rates` (n_odors,), times what the
+    later ones leave of it. Leading dimensions are streams of odors, where the mask is dense.
+    """
     left_by_later = np.cumprod(1 - rates[::-1])[::-1] if decay else np.ones_like(rates)
     remembered = tensor(rates * np.append(left_by_later[1:], 1.0), mask.device)
     change = masked_product(mask, y_r * remembered, y_l)
     return with_values(mask, entries(weights) * float(left_by_later[0]) + change)
 
 
-def _sgd(weights: Tensor, mask: Tensor, y_r: Tensor, y_l: Tensor, rates: np.ndarray) -> Tensor:
-    """One odor after the other: each sees what the earlier ones have taught."""
-    for eta, target, sent in zip(rates, y_r.T[..., None], y_l.T[..., None], strict=True):
+def sgd_steps(weights: Tensor, mask: Tensor, y_r: Tensor, y_l: Tensor, rates: np.ndarray) -> Tensor:
+    """W after gradient descent saw one odor after the other, each with what the earlier ones have taught.
+
+    Arguments as for `hebbian_steps` (`eq-online-sgd`).
+    """
+    odors = zip(rates, y_r.movedim(-1, 0)[..., None], y_l.movedim(-1, 0)[..., None], strict=True)
+    for eta, target, sent in odors:
         change = masked_product(mask, float(eta) * (target - weights @ sent), sent)
         weights = with_values(mask, entries(weights) + change)
     return weights

@@ -124,9 +124,9 @@ def draw_mask(rng: np.random.Generator, n_receiving: int, n_sending: int, **want
 
 
 def masked_product(mask: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """The values of M o (a b^T) on the synapses, for a (n_receiving, n) and b (n_sending, n)."""
+    """The values of M o (a b^T) on the synapses, for a (n_receiving, n) and b (n_sending, n), or stacks of them."""
     if mask.layout is not torch.sparse_csr:
-        return mask * (a @ b.T)
+        return mask * (a @ b.mT)
     return torch.sparse.sampled_addmm(with_values(mask, torch.zeros_like(mask.values())), a, b.T).values()
 
 

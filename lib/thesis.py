@@ -141,8 +141,8 @@ CLAIMS = {
                 Condition("rate of forgetting an old environment over the learning rate", at_least=0.9, at_most=1.1),
                 Condition("largest distance of a two-layer network's mode from Saxe's curve", below=0.02, control=True),
             ),
-            "linear codes where a closed form needs them; a mode's course is the mean over streams of odors, the excess "
-            "error that over the same network's mean weights, a distance in units of the mode's strength",
+            "linear codes where a closed form needs them; a mode's course is the mean over streams of odors, the "
+            "excess error that over the same network's mean weights, a distance in units of the mode's strength",
         ),
         Claim(
             "B5",

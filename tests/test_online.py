@@ -32,9 +32,9 @@ def test_blocks_of_presentations_equal_the_loop(rule, decay):
         centred_l, means[1] = module._centre(tensors[1], means[1], memory)
         rates, mask_t = np.full(end - start, 0.03), torch.from_numpy(mask).float()
         if rule == "hebbian":
-            weights = module._hebbian(weights, mask_t, centred_r, centred_l, rates, decay)
+            weights = module.hebbian_steps(weights, mask_t, centred_r, centred_l, rates, decay)
         else:
-            weights = module._sgd(weights, mask_t, centred_r, centred_l, rates)
+            weights = module.sgd_steps(weights, mask_t, centred_r, centred_l, rates)
     np.testing.assert_allclose(weights, loop(rule, y_r, y_l, mask, 0.03, decay), atol=1e-5)
 
 

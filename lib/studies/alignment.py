@@ -6,11 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import xarray as xr
-from scipy.optimize import curve_fit
 
 from lib import checks, projection, theory
 from lib.alignment import Alignment, align, learn, online
-from lib.analysis import required_density, spread
+from lib.analysis import relaxation_time, required_density, spread
 from lib.cortex import draw_cortex, tensor
 from lib.measures import check_run, check_settings, largest_network, response
 from lib.odors import Gaussian, Mixture, effective_dimension, statistics
@@ -215,14 +214,13 @@ def online_course(learning_rate: float, **settings) -> dict:
         **settings,
     )
     late = RELAXATIONS >= 4
-    (_, tau), _ = curve_fit(lambda t, a, tau: a * (1 - np.exp(-t / tau)), RELAXATIONS, course.overlap, (1.0, 1.0))
     return {
         "time": RELAXATIONS,
         "error": course.drive**-2 - 1,
         "overlap": course.overlap,
         "late_error": float(np.mean(course.drive[late] ** -2 - 1)),
         "late_drive": float(np.mean(course.drive[late])),
-        "relaxation": float(tau),
+        "relaxation": relaxation_time(RELAXATIONS, course.overlap),
     }
 
 

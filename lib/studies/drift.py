@@ -1,0 +1,159 @@
+"""What chapter 4 measures when the world changes: a new environment of odors, and codes that drift all the time."""
+
+import numpy as np
+import torch
+import xarray as xr
+
+from lib import checks, dynamics, linear_networks
+from lib.analysis import relaxation_time, spread
+from lib.cortex import tensor
+from lib.dynamics import Environment, draw_weights, learn
+from lib.online import hebbian_steps
+
+DURATION = {"hebbian": 6, "sgd": 60}  # of the course in the new environment, in units of 1 / learning rate
+N_STEPS = 30  # checkpoints of that course
+OVERLAPS = np.linspace(0, 1, 41)  # at which the large-network limit is drawn
+SPEED_UNIT = 0.05  # codes are held for so long, in units of 1 / eta, while they drift
+
+
+def environments(rng: np.random.Generator, overlap: float, n_inputs: int, n_receiving: int) -> list[Environment]:
+    """An old and a new environment of 8 odor components each out of 24 glomeruli, seen by the same two cortices.
+
+    `overlap`: squared cosine of the angle between each old component and its new one.
+    """
+    n_glomeruli, n_components = 24, 8
+    axes = linear_networks.orthogonal(rng, n_glomeruli, 2 * n_components) * (n_glomeruli / n_components) ** 0.5
+    old, other = axes[:, :n_components], axes[:, n_components:]
+    left, right = (draw_weights(rng, n, n_glomeruli) for n in (n_inputs, n_receiving))
+    new = overlap**0.5 * old + (1 - overlap) ** 0.5 * other
+    return [Environment(left @ basis, right @ basis) for basis in (old, new)]
+
+
+def switch_course(
+    rule: str,
+    learning_rate: float,
+    overlap: float,
+    *,
+    n_inputs: int = 200,
+    n_receiving: int = 12,
+    n_streams: int = 8,
+    seed: int = 0,
+    device: str = "cpu",
+) -> xr.Dataset:
+    """Memory of the old and of the new environment after a switch from one to the other, along "step" (`eq-memory`).
+
+    The weights have settled in the old one before. "old", "new": memory as the mean over streams; "old_alignment",
+    "new_alignment": drive alignment; `_theory`: of the mean weights. "kept": alignment on old odors at the end;
+    "forgetting": fitted rate at which the part of the old memory fades that is not the new one's, over eta.
+    """
+    checks.choice("rule", rule, tuple(DURATION))
+    checks.scalar("overlap", overlap, 0, 1)
+    checks.number("learning_rate", learning_rate, 0, 0.5, open_low=True)
+    world, shown = np.random.default_rng(seed).spawn(2)
+    places = dict(zip(("old", "new"), environments(world, overlap, n_inputs, n_receiving), strict=True))
+    old, new = places.values()
+    presentations = np.maximum(1, np.round(np.geomspace(0.05, DURATION[rule], N_STEPS) / learning_rate)).astype(int)
+    start = old.limit(rule)
+    weights = tensor(start, device).expand(n_streams, -1, -1)
+    settled = [round(3 / learning_rate)]  # by then the variance is within 1 % of its limit
+    (weights,) = learn(rule, weights, old.sampler(shown, device), old.rate(rule, learning_rate), settled)
+    rate = new.rate(rule, learning_rate)
+    path = torch.stack(list(learn(rule, weights, new.sampler(shown, device), rate, presentations)))
+    times = np.append(presentations, 10**9)  # the last: in the end
+    mean = tensor(dynamics.mean_weights(rule, start, new, rate, times), device)
+    values = {}
+    for name, place in places.items():
+        seen, exact = place.memory(path, rule).mean(1), place.memory(mean, rule)
+        values |= {name: seen, f"{name}_theory": exact[:-1]}
+        aligned, exact_aligned = place.alignment(path).mean(1), place.alignment(mean)
+        values |= {f"{name}_alignment": aligned, f"{name}_alignment_theory": exact_aligned[:-1]}
+    values = {name: ("step", value.cpu().numpy()) for name, value in values.items()}
+    values["kept"] = ((), float(old.alignment(path[-3:]).mean()))
+    values["kept_theory"] = ((), float(old.alignment(mean[-1])))
+    common = float(old.memory(mean[-1], rule))
+    values["forgetting"] = ((), np.nan)
+    if rule == "hebbian" and overlap < 1:
+        faded = (1 - values["old"][1]) / (1 - common)
+        values["forgetting"] = ((), 1 / relaxation_time(presentations * learning_rate, faded))
+    return xr.Dataset(values, coords={"step": np.arange(N_STEPS)}).assign(presentations=("step", presentations))
+
+
+def switch_curves(found: xr.Dataset) -> xr.Dataset:
+    """A sweep of `switch_course`, and what alignment a large network keeps at each overlap (`eq-kept`)."""
+    shown = ["old", "new", "old_alignment", "new_alignment"]
+    exact = {f"{name}_theory": found[f"{name}_theory"].mean("seed") for name in [*shown, "kept"]}
+    fine = xr.DataArray(OVERLAPS, dims="fine", coords={"fine": OVERLAPS})
+    large = xr.concat([xr.apply_ufunc(dynamics.kept_alignment, rule, fine) for rule in found.rule.values], found.rule)
+    times = found.presentations.isel(seed=0, overlap=0, drop=True)
+    return spread(found, *shown, "kept").assign(exact | {"kept_large": large, "presentations": times})
+
+
+def drift_course(
+    drift: str,
+    speed: float,
+    learning_rate: float,
+    *,
+    n_neurons: int,
+    n_glomeruli: int,
+    density: float,
+    sample: int = 60,
+    n_streams: int = 2,
+    seed: int = 0,
+    device: str = "cpu",
+) -> dict:
+    """Settled error of online Hebb with linear codes while both cortices' input weights drift (`eq-drift`).
+
+    "error": 1/r^2 - 1 for the codes of the moment, mean over 5 relaxation times after as many to settle.
+    """
+    checks.choice("drift", drift, ("diffusing", "rotating"))
+    checks.number("speed", speed, 0, 0.1)
+    checks.number("learning_rate", learning_rate, 0, 0.5, open_low=True)
+    rng = np.random.default_rng(seed)
+    sizes = (n_neurons, sample)
+    first, other = ([draw_weights(rng, n, n_glomeruli) for n in sizes] for _ in range(2))
+    mask = tensor(rng.random((sample, n_neurons)) < density, device)
+    held = max(1, round(SPEED_UNIT / learning_rate))
+    n_blocks = round(10 / learning_rate / held)
+    weights, errors = torch.zeros(n_streams, sample, n_neurons, device=device), []
+    now = first
+    for block in range(n_blocks):
+        place = Environment(*now)
+        draw = place.sampler(rng, device)
+        weights = hebbian_steps(weights, mask, *draw(n_streams, held), np.full(held, learning_rate))
+        if block >= n_blocks / 2:
+            errors.append(float((place.alignment(weights) ** -2 - 1).mean()))
+        now = _drifted(rng, drift, speed * held, block + 1, now, first, other)
+    return {"error": float(np.mean(errors))}
+
+
+def _drifted(rng, drift, angle, block, now, first, other) -> list[np.ndarray]:
+    """Both cortices' input weights one block of presentations later."""
+    if drift == "rotating":
+        return [np.cos(angle * block) * a + np.sin(angle * block) * b for a, b in zip(first, other, strict=True)]
+    keep = np.exp(-angle)
+    return [keep * j + (1 - keep**2) ** 0.5 * draw_weights(rng, *j.shape) for j in now]
+
+
+def drift_curves(found: xr.Dataset, fan_in: float, n_glomeruli: int) -> xr.Dataset:
+    """A sweep of `drift_course` over rates with `eq-drift`; "best": the rate of least error by `eq-best-rate`."""
+    rates = np.geomspace(found.learning_rate.min(), found.learning_rate.max(), 41)
+    rate = xr.DataArray(rates, dims="rate", coords={"rate": rates})
+    sizes = (fan_in, n_glomeruli)
+    error, best = (
+        xr.concat([xr.apply_ufunc(form, *first, *sizes, kind) for kind in found.drift.values], found.drift)
+        for form, first in ((dynamics.drift_error, (rate, found.speed)), (dynamics.best_rate, (found.speed,)))
+    )
+    return spread(found, "error").assign(error_theory=error, best=best, measured=best_rate(found))
+
+
+def best_rate(found: xr.Dataset) -> xr.DataArray:
+    """Learning rate of least error in a sweep of `drift_course`, by a parabola through the three lowest means."""
+
+    def lowest(error: np.ndarray) -> float:
+        i = int(np.clip(np.argmin(error), 1, len(error) - 2))
+        near = slice(i - 1, i + 2)
+        square, linear, _ = np.polyfit(rates[near], error[near], 2)
+        return float(np.exp(np.clip(-linear / (2 * square), rates[0], rates[-1])))
+
+    rates = np.log(found.learning_rate.values)
+    return xr.apply_ufunc(lowest, found.error.mean("seed"), input_core_dims=[["learning_rate"]], vectorize=True)

@@ -5,15 +5,15 @@ import torch
 import xarray as xr
 
 from lib import checks, dynamics, linear_networks
-from lib.analysis import relaxation_time, spread
+from lib.analysis import relaxation_time, slope, spread
 from lib.cortex import tensor
 from lib.dynamics import Environment, draw_weights, learn
 from lib.online import hebbian_steps
 
-DURATION = {"hebbian": 6, "sgd": 60}  # of the course in the new environment, in units of 1 / learning rate
+DURATION = {"hebbian": 6, "sgd": 40}  # of the course in the new environment, in units of 1 / learning rate
 N_STEPS = 30  # checkpoints of that course
 OVERLAPS = np.linspace(0, 1, 41)  # at which the large-network limit is drawn
-SPEED_UNIT = 0.05  # codes are held for so long, in units of 1 / eta, while they drift
+HELD = 0.1  # codes are held for so long, in units of 1 / eta, while they drift
 
 
 def environments(rng: np.random.Generator, overlap: float, n_inputs: int, n_receiving: int) -> list[Environment]:
@@ -34,9 +34,9 @@ def switch_course(
     learning_rate: float,
     overlap: float,
     *,
-    n_inputs: int = 200,
+    n_inputs: int = 120,
     n_receiving: int = 12,
-    n_streams: int = 8,
+    n_streams: int = 6,
     seed: int = 0,
     device: str = "cpu",
 ) -> xr.Dataset:
@@ -112,7 +112,7 @@ def drift_course(
     sizes = (n_neurons, sample)
     first, other = ([draw_weights(rng, n, n_glomeruli) for n in sizes] for _ in range(2))
     mask = tensor(rng.random((sample, n_neurons)) < density, device)
-    held = max(1, round(SPEED_UNIT / learning_rate))
+    held = max(1, round(HELD / learning_rate))
     n_blocks = round(10 / learning_rate / held)
     weights, errors = torch.zeros(n_streams, sample, n_neurons, device=device), []
     now = first
@@ -135,19 +135,30 @@ def _drifted(rng, drift, angle, block, now, first, other) -> list[np.ndarray]:
 
 
 def drift_curves(found: xr.Dataset, fan_in: float, n_glomeruli: int) -> xr.Dataset:
-    """A sweep of `drift_course` over rates with `eq-drift`; "best": the rate of least error by `eq-best-rate`."""
-    rates = np.geomspace(found.learning_rate.min(), found.learning_rate.max(), 41)
-    rate = xr.DataArray(rates, dims="rate", coords={"rate": rates})
-    sizes = (fan_in, n_glomeruli)
-    error, best = (
-        xr.concat([xr.apply_ufunc(form, *first, *sizes, kind) for kind in found.drift.values], found.drift)
-        for form, first in ((dynamics.drift_error, (rate, found.speed)), (dynamics.best_rate, (found.speed,)))
-    )
-    return spread(found, "error").assign(error_theory=error, best=best, measured=best_rate(found))
+    """A sweep of `drift_course` over rates with `eq-drift`.
+
+    "measured", "best": rate of least error in the runs and of the closed form; "best_slow": `eq-best-rate`; "tenfold":
+    by what factor the measured one grows where the speed grows tenfold.
+    """
+    ends = [
+        np.geomspace(found[name].min(), found[name].max(), n) for name, n in (("learning_rate", 200), ("speed", 15))
+    ]
+    rate, pace = (xr.DataArray(v, dims=d, coords={d: v}) for d, v in zip(("rate", "pace"), ends, strict=True))
+
+    def form(function, *settings):
+        kinds = [xr.apply_ufunc(function, *settings, fan_in, n_glomeruli, kind) for kind in found.drift.values]
+        return xr.concat(kinds, found.drift)
+
+    best = {"best": form(dynamics.drift_error, rate, pace).idxmin("rate"), "best_slow": form(dynamics.best_rate, pace)}
+    error = form(dynamics.drift_error, rate[::5], found.speed)
+    measured = best_rates(found)
+    tenfold = 10 ** slope(measured.mean("seed"), "speed")
+    curves = spread(found.assign(measured=measured), "error", "measured")
+    return curves.assign(best | {"error_theory": error, "tenfold": tenfold})
 
 
-def best_rate(found: xr.Dataset) -> xr.DataArray:
-    """Learning rate of least error in a sweep of `drift_course`, by a parabola through the three lowest means."""
+def best_rates(found: xr.Dataset) -> xr.DataArray:
+    """Learning rate of least error in a sweep of `drift_course`, by a parabola through the three rates around it."""
 
     def lowest(error: np.ndarray) -> float:
         i = int(np.clip(np.argmin(error), 1, len(error) - 2))
@@ -156,4 +167,4 @@ def best_rate(found: xr.Dataset) -> xr.DataArray:
         return float(np.exp(np.clip(-linear / (2 * square), rates[0], rates[-1])))
 
     rates = np.log(found.learning_rate.values)
-    return xr.apply_ufunc(lowest, found.error.mean("seed"), input_core_dims=[["learning_rate"]], vectorize=True)
+    return xr.apply_ufunc(lowest, found.error, input_core_dims=[["learning_rate"]], vectorize=True)

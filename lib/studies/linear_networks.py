@@ -49,11 +49,12 @@ def sanger_course(
     """
     checks.scalar("ratio", ratio, 1, open_low=True)
     checks.number("learning_rate", learning_rate, 0, 0.2, open_low=True)
-    axes_rng, start_rng, shown = np.random.default_rng(seed).spawn(3)
+    axes_rng, shown = np.random.default_rng(seed).spawn(2)
     axes = linear_networks.orthogonal(axes_rng, n_inputs, n_inputs)
     eigenvalues = float(ratio) ** -np.arange(n_inputs)
     root, covariance = ((axes * eigenvalues**power) @ axes.T for power in (0.5, 1))
-    start = start_rng.standard_normal((len(NEURONS), n_inputs)) / (2 * n_inputs**0.5)
+    signs = 1 - 2 * (np.arange(n_inputs) >> np.arange(len(NEURONS))[:, None] & 1)  # in all directions alike
+    start = signs @ axes.T / (2 * n_inputs**0.5)
     stops = np.maximum(1, np.round(SANGER / learning_rate))
     path = linear_networks.sanger(shown, root, start, learning_rate, stops, n_streams, device).cpu().numpy()
     exact = linear_networks.sanger_mean(SANGER, covariance, start)

@@ -77,8 +77,8 @@ def test_the_best_rate_is_found_between_the_grid(drift):
     """On the closed form itself, within 12 % of its leading order."""
     rates = np.geomspace(0.001, 0.064, 7)
     error = dynamics.drift_error(rates, 3e-4, 200, 20, drift)
-    found = xr.Dataset({"error": (("seed", "learning_rate"), [error, error])}, coords={"learning_rate": rates})
-    assert float(studies.best_rate(found)) == pytest.approx(dynamics.best_rate(3e-4, 200, 20, drift), rel=0.12)
+    found = xr.Dataset({"error": ("learning_rate", error)}, coords={"learning_rate": rates})
+    assert float(studies.best_rates(found)) == pytest.approx(dynamics.best_rate(3e-4, 200, 20, drift), rel=0.12)
 
 
 def test_bad_settings_are_named():

@@ -13,6 +13,7 @@ from lib.online import hebbian_steps
 DURATION = {"hebbian": 6, "sgd": 40}  # of the course in the new environment, in units of 1 / learning rate
 N_STEPS = 30  # checkpoints of that course
 OVERLAPS = np.linspace(0, 1, 41)  # at which the large-network limit is drawn
+SLOW = 2  # a best rate is sought where it is above so many times the speed: a rotation comes round for slower ones
 HELD = 0.1  # codes are held for so long, in units of 1 / eta, while they drift
 
 
@@ -149,7 +150,8 @@ def drift_curves(found: xr.Dataset, fan_in: float, n_glomeruli: int) -> xr.Datas
         kinds = [xr.apply_ufunc(function, *settings, fan_in, n_glomeruli, kind) for kind in found.drift.values]
         return xr.concat(kinds, found.drift)
 
-    best = {"best": form(dynamics.drift_error, rate, pace).idxmin("rate"), "best_slow": form(dynamics.best_rate, pace)}
+    best = {"best": form(dynamics.drift_error, rate, pace).where(rate > SLOW * pace).idxmin("rate")}
+    best["best_slow"] = form(dynamics.best_rate, pace)
     error = form(dynamics.drift_error, rate[::5], found.speed)
     measured = best_rates(found)
     tenfold = 10 ** slope(measured.mean("seed"), "speed")
@@ -158,13 +160,17 @@ def drift_curves(found: xr.Dataset, fan_in: float, n_glomeruli: int) -> xr.Datas
 
 
 def best_rates(found: xr.Dataset) -> xr.DataArray:
-    """Learning rate of least error in a sweep of `drift_course`, by a parabola through the three rates around it."""
+    """Learning rate of least error in a sweep of `drift_course`, by a parabola through the three rates around it.
+
+    Sought above `SLOW` times the speed of drift.
+    """
 
     def lowest(error: np.ndarray) -> float:
-        i = int(np.clip(np.argmin(error), 1, len(error) - 2))
+        i = int(np.clip(np.nanargmin(error), 1 + np.isnan(error).sum(), len(error) - 2))
         near = slice(i - 1, i + 2)
         square, linear, _ = np.polyfit(rates[near], error[near], 2)
         return float(np.exp(np.clip(-linear / (2 * square), rates[0], rates[-1])))
 
     rates = np.log(found.learning_rate.values)
-    return xr.apply_ufunc(lowest, found.error, input_core_dims=[["learning_rate"]], vectorize=True)
+    error = found.error.where(found.learning_rate > SLOW * found.speed)
+    return xr.apply_ufunc(lowest, error, input_core_dims=[["learning_rate"]], vectorize=True)

@@ -7,6 +7,7 @@ system. That is the idea of the WY form of a product of reflections; it is exact
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -135,3 +136,25 @@ def surviving(factors: Tensor) -> Tensor:
     steps = torch.arange(n, device=factors.device)
     after = torch.nn.functional.pad(factors, (1, 0), value=1.0)[..., :, None]
     return torch.where(steps[:, None] > steps, after, 1.0).cumprod(-2).tril()
+
+
+def expected_recall(n_keys: float, n_pairs: int, step: float = 1.0, forgetting: float = 0.0, predict: bool = True):
+    """Correlation of what the memory answers with the value it was shown, for random unit keys (`eq-titans-recall`).
+
+    (n_pairs,), the pair stored last first. `n_keys`: dimensions of a key; every pair passed once, with 2 theta = `step`
+    and no momentum.
+    """
+    d, kept, learned = n_keys, 1 - forgetting, step if predict else 0.0
+    (signal, power), size = np.zeros((2, n_pairs)), 0.0  # of each answer, of the whole memory, in units of |v|^2
+    for t in range(n_pairs):
+        again = 2 * learned**2 / (d * (d + 2))
+        power[:t] = power[:t] * (kept**2 - 2 * kept * learned / d + again) + again * size / 2 + step**2 / d
+        signal[:t] *= kept - learned / d
+        signal[t], power[t] = step, (kept - learned) ** 2 * size / d + step**2
+        size = size * (kept**2 - 2 * kept * learned / d + learned**2 / d) + step**2
+    return (signal / np.sqrt(power))[::-1]
+
+
+def expected_limit(n_keys, n_pairs):
+    """The same after endless passes of the delta rule: sqrt(min(1, n_keys / n_pairs)) (`eq-titans-limit`)."""
+    return np.sqrt(np.minimum(1, n_keys / n_pairs))

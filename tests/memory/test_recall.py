@@ -176,3 +176,13 @@ def test_files_that_are_missing_or_damaged_are_named_in_one_sentence(folder, tmp
     with pytest.raises(BadSetting, match="is missing"):
         recall.fingerprint(tmp_path)
     assert recall.main(["train", str(tmp_path), "--seed", "-1", "--steps", "20"]) == 2
+
+
+def test_the_shipped_blocks_are_those_of_the_receipt():
+    made = recall.receipt()["models"]
+    assert made.keys() == {f"{kind}-{seed}" for kind in KINDS for seed in range(recall.N_MODELS)}
+    for name in made:
+        kind, seed = name.split("-")
+        _, losses = recall.trained(kind, int(seed))
+        assert losses[-1] == pytest.approx(made[name]["final_loss"], abs=1e-4)
+    assert all("changed" not in model["commit"] for model in made.values())  # made from a clean checkout

@@ -26,13 +26,14 @@ def test_attention_ends_at_its_window(found):
 
 
 def test_classes_keep_every_question():
-    asked = np.arange(1, 24)
-    share = np.where(np.arange(1, 24) <= 8, 1.0, 0.25)
-    by_class, beyond, everything = studies._classes(share, asked)
-    assert by_class[:7].tolist() == [1, 1, 1, 1, 0.25, 0.25, 0.25]
+    slots = np.arange(1, 24)
+    share = np.where(slots <= 8, 1.0, np.where(slots == 9, 0.0, 0.25))  # slot 9 lies 17 tokens back: beyond the window
+    by_class, beyond, everything = studies._classes(share, asked=slots)
+    np.testing.assert_allclose(by_class[:7], [1, 1, 1, 1, 0.25 * 33 / 42, 0.25, 0.25])
     assert np.isnan(by_class[7:]).all()
-    assert beyond == pytest.approx(0.25)  # slots 9 and more lie 17 tokens and more back
-    assert everything == pytest.approx((36 + 0.25 * (276 - 36)) / 276)
+    right = 0.25 * slots[9:].sum()
+    assert beyond == pytest.approx(right / slots[8:].sum())
+    assert everything == pytest.approx((36 + right) / slots.sum())
 
 
 def test_gains_count_a_block_once():

@@ -41,7 +41,7 @@ class Course:
     warm_up: int = 50  # steps
 
     def __post_init__(self) -> None:
-        checks.whole("n_steps", self.n_steps, 1)
+        checks.whole("n_steps", self.n_steps, LOGGED)
         checks.whole("n_streams", self.n_streams, 1)
         checks.scalar("learning_rate", self.learning_rate, 0, 1, open_low=True)
 
@@ -229,7 +229,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Interrupted; the same command goes on from the last checkpoint.", file=sys.stderr)
         return 130
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0

@@ -175,7 +175,9 @@ def test_files_that_are_missing_or_damaged_are_named_in_one_sentence(folder, tmp
     (tmp_path / "receipt.json").unlink()
     with pytest.raises(BadSetting, match="is missing"):
         recall.fingerprint(tmp_path)
-    assert recall.main(["train", str(tmp_path), "--seed", "-1", "--steps", "20"]) == 2
+    for wrong in (["--seed", "-1", "--steps", "20"], ["--steps", "5"], ["--device", "abacus"]):
+        assert recall.main(["train", str(tmp_path), *wrong]) == 2
+    assert recall.main(["train", str(file), "--steps", "20"]) == 2  # a file is no folder
 
 
 def test_the_shipped_blocks_are_those_of_the_receipt():

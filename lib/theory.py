@@ -116,3 +116,56 @@ def online_n_odors(learning_rate: ArrayLike) -> np.ndarray:
     """Number of odors that the exponential memory of online Hebb is worth: 2 / eta - 1 (`eq-online`)."""
     checks.number("learning_rate", learning_rate, 0, 1, open_low=True)
     return 2 / np.asarray(learning_rate, float) - 1
+
+
+N_NODES = 200  # of the quadrature in linear_update_cosine: exact for polynomials of degree 399
+
+
+def linear_pace(fan_in: ArrayLike, n_glomeruli: ArrayLike) -> np.ndarray:
+    """Rate <c, K c> / <c, c> at which descent begins with linear codes and endless odors: 1 + k/D (`eq-pace`)."""
+    return 1 + np.asarray(fan_in, float) / np.asarray(n_glomeruli)
+
+
+def linear_update_cosine(
+    fan_in: ArrayLike, n_glomeruli: ArrayLike, time: ArrayLike, decay: ArrayLike = 0.0
+) -> np.ndarray:
+    """Cosine of odor-averaged Hebbian and SGD increments along gradient descent, linear codes (`eq-update-spectrum`).
+
+    For k = `fan_in` inputs, many glomeruli and endless odors, from W = 0; `time` in units of 1 / `linear_pace`, `decay`
+    in units of `linear_pace`; all broadcast. Marchenko and Pastur's density, weighed by Hebb's own strength in each
+    direction, is a semicircle, so that Gauss and Chebyshev's second rule integrates it. See `linear_update_holds`.
+    """
+    checks.number("fan_in", fan_in, 0, open_low=True)
+    checks.number("time", time, 0)
+    checks.number("decay", decay, 0)
+    ratio, time, decay = (np.asarray(x, float)[..., None] for x in (linear_pace(fan_in, n_glomeruli) - 1, time, decay))
+    angle = np.pi * np.arange(1, N_NODES + 1) / (N_NODES + 1)
+    rate = 1 + 2 * np.sqrt(ratio) / (1 + ratio) * np.cos(angle)  # eigenvalues in units of the pace
+    weight = np.sin(angle) ** 2
+    left = (decay + rate * np.exp(-(rate + decay) * time)) / (rate + decay)  # of Hebb, in this direction
+    return (weight * left).sum(-1) / np.sqrt(weight.sum() * (weight * left**2).sum(-1))
+
+
+def linear_update_holds(fan_in: ArrayLike, n_glomeruli: ArrayLike, time: ArrayLike) -> np.ndarray:
+    """Whether `linear_update_cosine` sees a continuum of eigenvalues; later the few slowest ones stand alone."""
+    ratio = np.asarray(fan_in, float) / np.asarray(n_glomeruli)
+    return 2 * np.sqrt(ratio) / (1 + ratio) * np.asarray(time) <= np.minimum(fan_in, n_glomeruli) ** (2 / 3)
+
+
+def gain_cosine(gain: ArrayLike, overlap: ArrayLike, power: ArrayLike) -> np.ndarray:
+    """Cosine of H with H - g O for the Hebbian increment H and that of the projection's own output, O (`eq-gain`).
+
+    overlap <H, O> / <H, H>, power <O, O> / <H, H>.
+    """
+    g, a, b = (np.asarray(x, float) for x in (gain, overlap, power))
+    return (1 - g * a) / np.sqrt(1 - 2 * g * a + g**2 * b)
+
+
+def batch_cosine(size: ArrayLike, averaged: ArrayLike, single: ArrayLike) -> np.ndarray:
+    """Cosine of both increments averaged over `size` odors drawn at random (`eq-batch`).
+
+    Inner products <H, S>, <H, H>, <S, S>, (3,): `averaged`, of the increments averaged over all odors; `single`, of one
+    odor's increments, averaged over odors.
+    """
+    both, hebbian, sgd = (m + (s - m) / np.asarray(size, float) for m, s in zip(averaged, single, strict=True))
+    return both / np.sqrt(hebbian * sgd)

@@ -7,6 +7,11 @@ from lib.cortex import tensor
 from lib.projection import entries, masked_product, with_values
 
 
+def cosine(a: Tensor, b: Tensor) -> Tensor:
+    """Cosine of two increments of the same shape, all their entries together: a scalar."""
+    return (a * b).sum() / (a.norm() * b.norm())
+
+
 def outputs(weights: Tensor, y_l: Tensor, y_r: Tensor, gain: str = "unit") -> Tensor:
     """W y_L times a gain, (n, n_odors): 1, or "matched", the scalar that fits y_R best (`eq-updates`)."""
     predicted = weights @ y_l
@@ -37,5 +42,4 @@ def averaged_cosine(mask: Tensor, y_r: Tensor, y_l: Tensor, predicted: Tensor) -
 
     mask (n, n_sending), centred codes y_r and `predicted` (n, n_odors), y_l (n_sending, n_odors).
     """
-    hebbian, sgd = masked_product(mask, y_r, y_l), masked_product(mask, y_r - predicted, y_l)
-    return (hebbian * sgd).sum() / (hebbian.norm() * sgd.norm())
+    return cosine(masked_product(mask, y_r, y_l), masked_product(mask, y_r - predicted, y_l))

@@ -1,6 +1,8 @@
+import itertools
+
 import numpy as np
 import pytest
-from scipy import integrate, stats
+from scipy import integrate, special, stats
 
 from lib import theory
 
@@ -76,3 +78,67 @@ def test_scale_of_neurons_in_the_mouse():
 def test_bad_settings_are_named(call, name):
     with pytest.raises(ValueError, match=rf"^{name} must be"):
         call()
+
+
+def bessel(x):
+    """2 I_1(x) / x, the mean of exp(-x s) over the unit semicircle."""
+    return 2 * special.i1(x) / x
+
+
+@pytest.mark.parametrize("ratio", [0.1, 1.0, 2.0, 9.0])
+def test_cosine_of_averaged_updates_by_bessel_functions(ratio):
+    time = np.array([0.1, 1, 3, 10])
+    x = 2 * np.sqrt(ratio) / (1 + ratio) * time
+    np.testing.assert_allclose(theory.linear_update_cosine(ratio, 1, time), bessel(x) / np.sqrt(bessel(2 * x)))
+
+
+@pytest.mark.parametrize(("fan_in", "n_glomeruli"), [(600, 300), (300, 300), (100, 400)])
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+def test_cosine_of_averaged_updates_by_eigenvalues_of_one_large_matrix(fan_in, n_glomeruli, decay):
+    j = np.random.default_rng(0).standard_normal((fan_in, n_glomeruli)) / np.sqrt(n_glomeruli)
+    values = np.linalg.eigvalsh(j.T @ j).clip(0)
+    pace = (values**2).sum() / values.sum()
+    assert pace == pytest.approx(theory.linear_pace(fan_in, n_glomeruli), rel=0.02)
+    for time in (0.5, 2, 6):
+        rates = values / pace
+        signal = 1 - rates * -np.expm1(-(rates + decay) * time) / (rates + decay + 1e-300)
+        expected = (values * signal).sum() / np.sqrt(values.sum() * (values * signal**2).sum())
+        assert theory.linear_update_cosine(fan_in, n_glomeruli, time, decay) == pytest.approx(expected, abs=0.01)
+
+
+def test_the_rules_disagree_most_where_inputs_equal_glomeruli():
+    ratio = np.geomspace(1 / 8, 8, 13)
+    cosine = theory.linear_update_cosine(ratio, 1, 3.0)
+    np.testing.assert_allclose(cosine, cosine[::-1])
+    assert ratio[cosine.argmin()] == pytest.approx(1)
+    late = theory.linear_update_cosine(1, 1, np.array([50.0, 100.0]))
+    assert late[1] / late[0] == pytest.approx(2**-0.75, rel=0.01)
+    assert theory.linear_update_cosine(1, 1, 0) == 1
+    assert theory.linear_update_holds(64, 64, 15) and not theory.linear_update_holds(64, 64, 17)
+
+
+def test_gain_moves_a_cosine_from_one_to_minus_the_correlation():
+    rng = np.random.default_rng(0)
+    hebbian = rng.standard_normal(50)
+    output = hebbian + 2 * rng.standard_normal(50)
+    for gain in (0, 0.2, 1.5):
+        rest = hebbian - gain * output
+        expected = hebbian @ rest / np.linalg.norm(hebbian) / np.linalg.norm(rest)
+        power = hebbian @ hebbian
+        assert theory.gain_cosine(gain, hebbian @ output / power, output @ output / power) == pytest.approx(expected)
+    a, b = 0.5, 2.0
+    assert theory.gain_cosine(a / b, a, b) == pytest.approx(np.sqrt(1 - a**2 / b))
+    assert theory.gain_cosine(1e9, a, b) == pytest.approx(-a / np.sqrt(b))
+
+
+def test_cosine_of_batches_by_counting_all_of_them():
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 4, 3)) + 1  # two increments of three synapses for each of four odors
+    averaged = [float(x.mean(0) @ y.mean(0)) for x, y in ((a, b), (a, a), (b, b))]
+    single = [float((x * y).sum(1).mean()) for x, y in ((a, b), (a, a), (b, b))]
+    batches = [list(batch) for batch in itertools.product(range(4), repeat=3)]
+    means = [(a[batch].mean(0), b[batch].mean(0)) for batch in batches]
+    both, hebbian, sgd = (np.mean([m[i] @ m[j] for m in means]) for i, j in ((0, 1), (0, 0), (1, 1)))
+    assert theory.batch_cosine(3, averaged, single) == pytest.approx(both / np.sqrt(hebbian * sgd))
+    of_all = averaged[0] / np.sqrt(averaged[1] * averaged[2])
+    assert theory.batch_cosine(np.inf, averaged, single) == pytest.approx(of_all)

@@ -129,6 +129,10 @@ def test_gain_moves_a_cosine_from_one_to_minus_the_correlation():
     a, b = 0.5, 2.0
     assert theory.gain_cosine(a / b, a, b) == pytest.approx(np.sqrt(1 - a**2 / b))
     assert theory.gain_cosine(1e9, a, b) == pytest.approx(-a / np.sqrt(b))
+    square = 0.4  # of rho, in units of the best gain: where learned and random weights of equal power cross
+    crossing = (1 - np.sqrt(1 - square)) / square
+    learned, random = (theory.gain_cosine(crossing * np.array([0.9, 1, 1.1]), a, square) for a in (square, 0))
+    np.testing.assert_array_equal(np.sign(np.round(learned - random, 9)), [1, 0, -1])
 
 
 def test_cosine_of_batches_by_counting_all_of_them():

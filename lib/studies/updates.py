@@ -1,5 +1,6 @@
 """What chapter 2 measures: in what sense the two rules' update vectors agree, and what moves that."""
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ from lib.analysis import spread
 from lib.cortex import tensor
 from lib.flow import Batch
 from lib.measures import check_run, check_settings
+from lib.online import online
 from lib.profile import Profile
 
 PARAMETERS = ("n_neurons", "n_glomeruli", "density", "activity")
@@ -50,8 +52,9 @@ def learn(drawn: Batch, time: Sequence[float], *, target=None, covariance=None, 
     """
     target = drawn.hebbian if target is None else target
     covariance = drawn.covariance if covariance is None else covariance
-    times = np.asarray(time) / drawn.pace
-    return flow.descend(covariance, target, times, decay=decay * drawn.pace, start=start)
+    # Top eigenvalues are 2 to 2.5 times the pace, and Lanczos needs some 2.5 times the root of eigenvalue times time.
+    settings = dict(decay=decay * drawn.pace, start=start, n_krylov=4 + int(np.ceil(3.6 * np.sqrt(np.max(time)))))
+    return flow.descend(covariance, target, np.asarray(time) / drawn.pace, **settings)
 
 
 def star(
@@ -101,7 +104,7 @@ def _presentations(drawn: Batch, weights: Tensor, rng: np.random.Generator) -> d
     reach, found = mask @ y_l**2, []
     for w in drawn.dense(weights):
         learned = updates.outputs(w, y_l, y_r, "matched")
-        random = updates.random_outputs(rng, mask, y_l, learned)
+        random = updates.random_outputs(copy.deepcopy(rng), mask, y_l, learned)  # the same control at all times
         both = [updates.presentation_cosine(reach, y_r, output).nanmean() for output in (learned, random)]
         rho, pooled = updates.cosine(learned, y_r), _at_gain(1.0, _products(mask, y_r, learned, y_l)[1])
         found.append([*map(float, both), float(1 - rho**2) ** 0.5, pooled])
@@ -121,6 +124,13 @@ def star_verdict(found: xr.Dataset) -> dict[str, xr.DataArray]:
             linear.averaged - linear.averaged_theory
         ).max(everywhere),
     }
+
+
+def star_ranges(found: xr.Dataset, time: float) -> dict[str, float]:
+    """By how much each parameter moves both cosines over its factors at one time: thresholded codes, mean of seeds."""
+    mean = found.sel(codes="thresholded", time=time)[["presentation", "averaged"]].mean("seed")
+    moved = mean.max("factor") - mean.min("factor")
+    return {f"{name}_{p}": float(moved[name].sel(parameter=p)) for name in moved for p in moved.parameter.values}
 
 
 def spectrum(
@@ -148,6 +158,16 @@ def spectrum_curves(found: xr.Dataset, n_glomeruli: int) -> xr.Dataset:
     return curves.assign(least=curves.linear.idxmin("inputs"))
 
 
+def one_by_one(time: Sequence[float], *, learning_rate: float, n_neurons, n_glomeruli, density, **settings) -> dict:
+    """Averaged cosine on novel odors where linear codes are learned online, every odor shown once, with `online`."""
+    pace = theory.linear_pace(density * n_neurons, n_glomeruli)
+    ends = np.round(np.asarray(time) / (learning_rate * pace)).astype(int).tolist()
+    settings |= dict(
+        rule="sgd", codes="linear", learning_rate=learning_rate, n_presentations=ends[-1], checkpoints=ends
+    )
+    return {"averaged": online(n_neurons, n_glomeruli, density, **settings).averaged_cosine}
+
+
 def batches(time: Sequence[float], size: Sequence[int], *, density: float, **settings) -> xr.Dataset:
     """Cosine of both increments averaged over batches of `size` odors, along gradient descent, with `eq-batch`."""
     drawn, rng, _ = draw(density=density, **settings)
@@ -156,9 +176,10 @@ def batches(time: Sequence[float], size: Sequence[int], *, density: float, **set
     for i, w in enumerate(drawn.dense(learn(drawn, time))):
         error = y_r - w @ y_l
         expected[i] = theory.batch_cosine(size, *_products(mask, y_r, error, y_l))
+        draws = copy.deepcopy(rng)  # the same batches at all times
         for j, n in enumerate(size):
             cosines = []
-            for odors in torch.from_numpy(rng.integers(y_r.shape[1], size=(max(2, 60 // n), n))).to(mask.device):
+            for odors in torch.from_numpy(draws.integers(y_r.shape[1], size=(max(2, 60 // n), n))).to(mask.device):
                 sent = y_l[:, odors].T
                 cosines.append(float(updates.cosine(mask * (y_r[:, odors] @ sent), mask * (error[:, odors] @ sent))))
             measured[i, j] = np.mean(cosines)
@@ -195,7 +216,7 @@ def gains(time: Sequence[float], gain: Sequence[float], *, density: float, **set
     reach, found = mask @ y_l**2, np.empty((5, len(time), len(gain)))
     for i, w in enumerate(drawn.dense(learn(drawn, time))):
         learned = updates.outputs(w, y_l, y_r, "matched")
-        random = updates.random_outputs(rng, mask, y_l, learned)
+        random = updates.random_outputs(copy.deepcopy(rng), mask, y_l, learned)  # the same control at all times
         averaged, single = _products(mask, y_r, learned, y_l)
         for j, output in enumerate((learned, random)):
             found[j, i] = [float(updates.presentation_cosine(reach, y_r, g * output).nanmean()) for g in gain]

@@ -83,7 +83,7 @@ def spectrum(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -
         start=start,
         question=Question(
             "At how many inputs for each glomerulus, k/D, do the rules agree least (linear codes)?",
-            "least", (0.125, 8), log=True,
+            "least", (0.2, 30), log=True,
         ),
     )  # fmt: skip
 
@@ -132,12 +132,17 @@ def gains(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> E
 def signals(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Explorer:
     """Cosine of three learners' signals with Hebb's increment, by the far code and by the projection's own output."""
     axis, y = Axis("time", TIME, log=True), (-1.04, 1.04)
+
+    def series(name: str, color: int) -> list:
+        rest = Line(f"{name}_rest", "closed form at rest, with decay", source="theory", color=color)
+        return [simulated(name, SPREAD, color), rest]
+
     return figure(
         recipe, found, seed,
         [Select("learner", "learner", options=LEARNERS), Slider("decay", "weight decay, in units of the pace")],
         [
-            Panel([simulated("output", SPREAD, 2)], x=axis, y=Axis(label="cosine with output Hebb", limits=y)),
-            Panel([simulated("hebbian", SPREAD, 1)], x=axis, y=Axis(label="cosine with our Hebb", limits=y)),
+            Panel(series("output", 2), x=axis, y=Axis(label="cosine with output Hebb", limits=y)),
+            Panel(series("hebbian", 1), x=axis, y=Axis(label="cosine with our Hebb", limits=y)),
         ],
         name="signals",
         title="What weight decay makes look Hebbian",

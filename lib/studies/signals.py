@@ -21,23 +21,26 @@ def signals(learner: str, decay: float, time: Sequence[float], *, density: float
 
     "hebbian": y_R y_L^T, by the right cortex's own answer; "output": (W y_L) y_L^T, by what the projection makes it
     say. All learners start at the same random weights. "fixed random drift" adds the same random matrix at all times.
+    "hebbian_rest", "output_rest": the cosines where the signal balances the decay (`eq-stationary`), NaN without decay.
     """
     checks.choice("learner", learner, LEARNERS)
     drawn, rng, _ = draw(density=density, **settings)
     own = _start(drawn, rng)
     shuffled = drawn.hebbian_of(_shuffled(drawn, rng))
     drift = _as_long(tensor(rng.standard_normal(shuffled.shape), shuffled.device), drawn.hebbian)
-    if learner == "fixed random drift":
-        blind = torch.zeros_like(drawn.covariance)
-        weights = learn(drawn, time, target=drift, covariance=blind, start=own, decay=decay)
-        found = drift.expand_as(weights)
-    else:
-        target = drawn.hebbian if learner == "gradient descent" else shuffled
-        weights = learn(drawn, time, target=target, start=own, decay=decay)
-        found = target - drawn.output(weights)
+    target = dict(zip(LEARNERS, (drawn.hebbian, shuffled, drift), strict=True))[learner]
+    covariance = drawn.covariance * (learner != "fixed random drift")  # which does not look at its own output
+    weights = learn(drawn, time, target=target, covariance=covariance, start=own, decay=decay)
+    found = target - torch.einsum("nij,tnj->tni", covariance, weights)
+    rest = torch.full_like(target, torch.nan)
+    if decay:
+        shrinking = decay * drawn.pace * torch.eye(target.shape[1], dtype=target.dtype, device=target.device)
+        rest = torch.linalg.solve(covariance + shrinking, target)
     return {
         "hebbian": [float(updates.cosine(signal, drawn.hebbian)) for signal in found],
         "output": [float(updates.cosine(*pair)) for pair in zip(found, drawn.output(weights), strict=True)],
+        "hebbian_rest": np.full(len(time), float(updates.cosine(rest, drawn.hebbian))),
+        "output_rest": np.full(len(time), float(updates.cosine(rest, drawn.output(rest)))),
     }
 
 
@@ -54,7 +57,7 @@ def _shuffled(drawn: Batch, rng: np.random.Generator) -> Tensor:
 
 
 def _as_long(direction: Tensor, other: Tensor) -> Tensor:
-    return direction * (other.norm() / direction.norm())
+    return direction.to(other.dtype) * (other.norm() / direction.norm())
 
 
 def loss(weights: Tensor, y_r: Tensor, y_l: Tensor) -> float:

@@ -19,6 +19,7 @@ from lib.profile import Profile
 
 PARAMETERS = ("n_neurons", "n_glomeruli", "density", "activity")
 FACTORS = np.array([0.25, 0.5, 1, 2, 4])  # by which a parameter leaves its default
+INPUTS = (0.2, 0.5, 1, 2, 5)  # synapses a glomerulus, k/D
 N_SHOWN = 400  # odors over which the one-odor cosine is averaged
 
 
@@ -27,7 +28,7 @@ def check(run: Profile, n_neurons, n_glomeruli, density, n_odors, activity, seed
     checks.whole("n_glomeruli", n_glomeruli, 8)
     checks.whole("n_odors", n_odors, 400)
     largest = int(np.sqrt(run.memory / 8 / 4))  # the covariance of all senders, at the largest factor
-    checks.whole("n_neurons", n_neurons, 160, largest / FACTORS.max())
+    checks.whole("n_neurons", n_neurons, max(160, int(max(INPUTS) * n_glomeruli)), largest / FACTORS.max())
     checks.number("density", density, 4 / n_neurons, 1 / FACTORS.max())
     checks.number("activity", activity, 0.01, 0.5 / FACTORS.max())
     check_settings(n_neurons, n_glomeruli, density, None, n_odors, activity, "gaussian")

@@ -35,7 +35,7 @@ def recipes():
     )
     yield live.batches, Recipe(studies.batches, {**BOTH, "time": TIME}, studies.curves, along="time",
                                fixed=HERE | {"size": [1, 10, 100]})  # fmt: skip
-    learners = {"learner": list(signalling.LEARNERS), "decay": [0.0, 0.3]}
+    learners = {"learner": list(signalling.LEARNERS), "decay": [0.1, 0.3]}
     yield live.signals, Recipe(signalling.signals, learners, studies.curves, along="time", fixed=HERE | {"time": TIME})
     yield live.decrease, Recipe(signalling.decrease, {**BOTH, "time": TIME}, studies.curves, along="time",
                                 axes=["time"], fixed=HERE | {"step": [0.01, 1], "n_novel": 50})  # fmt: skip

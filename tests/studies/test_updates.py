@@ -114,6 +114,10 @@ def test_a_signal_at_rest_is_the_decay_of_the_weights():
     expected = float(updates.cosine(at_rest, drawn.output(at_rest)))
     found = signals.signals("gradient descent", 0.3, [100.0], seed=0, **SMALL)
     assert found["output"][0] == pytest.approx(expected, abs=1e-4)
+    for who in signals.LEARNERS:
+        late = signals.signals(who, 0.3, [100.0], seed=0, **SMALL)
+        for name in ("output", "hebbian"):
+            assert late[name][0] == pytest.approx(late[f"{name}_rest"][0], abs=1e-4)
     assert found["hebbian"][0] == pytest.approx(float(updates.cosine(at_rest, drawn.hebbian)), abs=1e-4)
 
 

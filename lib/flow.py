@@ -125,7 +125,8 @@ def descend(
 def _lanczos(covariance: Tensor, residual: Tensor, n_krylov: int) -> tuple[Tensor, Tensor, Tensor]:
     """Orthogonal bases (m, n, k) of the rows' Krylov spaces, and K_i there: eigenvalues (n, m), vectors (n, m, m).
 
-    The first direction is the residual itself, with its length. A space that is exhausted goes on with zeros.
+    The first direction is the residual itself, with its length. Where a space is exhausted the step to the next
+    direction is rounding error, which leaves that direction without weight, or zero, and so is the direction then.
     """
     length = residual.norm(dim=1, keepdim=True)
     direction, basis, diagonal, beside = residual / length.clamp_min(1e-300), [], [], []
@@ -137,7 +138,6 @@ def _lanczos(covariance: Tensor, residual: Tensor, n_krylov: int) -> tuple[Tenso
         for _ in range(2):  # once leaves rounding errors that grow
             ahead = ahead - torch.einsum("mnk,mn->nk", known, (known * ahead).sum(-1))
         step = ahead.norm(dim=1)
-        step = torch.where(step > 1e-9 * diagonal[0], step, 0)
         beside.append(step)
         direction = torch.where(step[:, None] > 0, ahead / step.clamp_min(1e-300)[:, None], 0)
     off = torch.stack(beside, 1)[:, :-1]

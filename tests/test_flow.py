@@ -4,7 +4,6 @@ import torch
 from scipy import linalg
 
 from lib import flow, theory, updates
-from lib.alignment import online
 
 
 @pytest.fixture
@@ -106,16 +105,3 @@ def test_linear_codes_follow_the_closed_form(n_glomeruli, fan_in):
         found = [float(updates.cosine(drawn.hebbian, signal)) for signal in drawn.signal(weights)]
         expected = theory.linear_update_cosine(fan_in, n_glomeruli, time, decay)
         np.testing.assert_allclose(found, expected, atol=0.03)
-
-
-def test_one_odor_at_a_time_follows_the_same_closed_form():
-    """Stochastic gradient descent at a small rate, every odor shown once, measured on novel odors; 3 seeds.
-
-    At a larger rate fewer odors have been seen by then, and the cosine on novel ones is lower.
-    """
-    eta, time = 0.0005, np.array([0.5, 1, 2])
-    presentations = np.round(time / eta / theory.linear_pace(40, 20)).astype(int)
-    settings = {"rule": "sgd", "codes": "linear", "learning_rate": eta, "checkpoints": presentations.tolist()}
-    settings |= {"n_presentations": int(presentations[-1]), "fan_in": 40, "sample": 100}
-    found = np.mean([online(200, 20, seed=seed, **settings).averaged_cosine for seed in range(3)], axis=0)
-    np.testing.assert_allclose(found, theory.linear_update_cosine(40, 20, time), atol=0.05)

@@ -3,7 +3,7 @@ import pytest
 import torch
 import xarray as xr
 
-from lib import profile, updates
+from lib import profile, theory, updates
 from lib.studies import signals
 from lib.studies import updates as studies
 
@@ -84,6 +84,21 @@ def test_batches_run_from_one_odor_to_all():
     assert (found.batch_theory.sel(time=2.0).diff("size") < 0).all()
 
 
+def test_one_odor_at_a_time_follows_the_closed_form():
+    """Stochastic gradient descent, every odor shown once, measured on novel odors; 3 seeds.
+
+    At a larger rate fewer odors have been seen by then, and the cosine on novel ones is lower.
+    """
+    time, settings = [0.5, 1.0, 2.0], dict(n_neurons=200, n_glomeruli=20, density=0.2, sample=100)
+
+    def found(rate):
+        runs = [studies.one_by_one(time, learning_rate=rate, seed=seed, **settings)["averaged"] for seed in range(3)]
+        return np.mean(runs, axis=0)
+
+    np.testing.assert_allclose(found(0.0005), theory.linear_update_cosine(40, 20, time), atol=0.05)
+    assert found(0.01)[-1] < found(0.0005)[-1] - 0.1
+
+
 def test_gain_alone_moves_both_cosines():
     found = studies.gains([1.0], [0.0, 0.5, 1.0, 1e6], **SMALL, seed=0).isel(time=0)
     np.testing.assert_allclose(found.presentation[0], 1, atol=1e-6)
@@ -139,6 +154,16 @@ def test_the_verdict_takes_the_worst_of_all_settings():
     found.averaged[1, 0, 0, 0, 1], found.averaged_theory[1, 0, 0, 1, 1] = 0.05, np.nan
     gap, smallest, form = (values.values.tolist() for values in studies.star_verdict(found).values())
     assert (gap, smallest, form) == ([0.3, 0], [0, 0.1], [0, 0.05])
+
+
+def test_how_far_a_parameter_moves_each_cosine():
+    coords = dict(codes=["thresholded", "linear"], parameter=["density"], factor=[1, 2], time=[1.0, 2.0], seed=[0, 1])
+    found = xr.Dataset(
+        {name: (tuple(coords), np.zeros((2, 1, 2, 2, 2))) for name in ("presentation", "averaged")}, coords
+    )
+    found.presentation[0, 0, :, 1], found.averaged[0, 0, :, 1] = [[0.1, 0.3], [0.8, 0.8]], [[0.5, 0.5], [0.2, 0.4]]
+    ranges = studies.star_ranges(found, 2.0)
+    assert ranges == {"presentation_density": pytest.approx(0.6), "averaged_density": pytest.approx(0.2)}
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,11 @@ def fluctuation_curves(found: xr.Dataset) -> xr.Dataset:
     )
 
 
+def variance_ratio(found: xr.Dataset) -> xr.DataArray:
+    """Settled variance in a sweep of `settled_weights` over that of `eq-fluctuations`, at each setting and seed."""
+    return found.variance / xr.apply_ufunc(dynamics.weight_variance, found.learning_rate)
+
+
 def settle(
     learning_rate: float,
     n_glomeruli: int,

@@ -40,6 +40,13 @@ def test_curves_take_the_first_and_the_last_mode():
     np.testing.assert_allclose(curves.factor, found.half[-1] / found.half[0])
 
 
+def test_variance_ratio_is_taken_rate_by_rate():
+    rates = np.array([0.01, 0.1])
+    variance = np.array([[2.0, 3.0], [2.0, 3.0]]) * dynamics.weight_variance(rates)[:, None]
+    found = xr.Dataset({"variance": (("learning_rate", "seed"), variance)}, coords={"learning_rate": rates})
+    np.testing.assert_allclose(studies.variance_ratio(found), [[2, 3], [2, 3]])
+
+
 @pytest.mark.parametrize("codes", ["linear", "thresholded"])
 def test_settled_weights_fluctuate_as_a_first_order_process(codes):
     """Two seeds of 32 streams: variance within 5 %, autocorrelation within .05."""

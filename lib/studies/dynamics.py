@@ -162,12 +162,12 @@ def settled_weights(
 
 def fluctuation_curves(found: xr.Dataset) -> xr.Dataset:
     """A sweep of `settled_weights` with its closed forms; the trace is the first seed's."""
-    rate = xr.DataArray(FINE, dims="rate", coords={"rate": FINE})
+    rates = np.union1d(FINE, found.learning_rate)
     return spread(found, "variance", "autocorrelation").assign(
         trace=found.trace.isel(seed=0, drop=True),
-        variance_theory=("rate", dynamics.weight_variance(FINE)),
+        variance_theory=("rate", dynamics.weight_variance(rates)),
         autocorrelation_theory=(1 - found.learning_rate) ** found.lag,
-        rate=rate,
+        rate=rates,
     )
 
 

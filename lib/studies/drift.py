@@ -71,11 +71,9 @@ def switch_course(
     values = {name: ("step", value.cpu().numpy()) for name, value in values.items()}
     values["kept"] = ((), float(old.alignment(path[-3:]).mean()))
     values["kept_theory"] = ((), float(old.alignment(mean[-1])))
-    common = float(old.memory(mean[-1], rule))
     values["forgetting"] = ((), np.nan)
     if rule == "hebbian" and overlap < 1:
-        faded = (1 - values["old"][1]) / (1 - common)
-        values["forgetting"] = ((), 1 / relaxation_time(presentations * learning_rate, faded))
+        values["forgetting"] = ((), 1 / relaxation_time(presentations * learning_rate, 1 - values["old"][1]))
     return xr.Dataset(values, coords={"step": np.arange(N_STEPS)}).assign(presentations=("step", presentations))
 
 
@@ -141,10 +139,9 @@ def drift_curves(found: xr.Dataset, fan_in: float, n_glomeruli: int) -> xr.Datas
     "measured", "best": rate of least error in the runs and of the closed form; "best_slow": `eq-best-rate`; "tenfold":
     by what factor the measured one grows where the speed grows tenfold.
     """
-    ends = [
-        np.geomspace(found[name].min(), found[name].max(), n) for name, n in (("learning_rate", 200), ("speed", 15))
-    ]
-    rate, pace = (xr.DataArray(v, dims=d, coords={d: v}) for d, v in zip(("rate", "pace"), ends, strict=True))
+    rates, paces = (np.geomspace(found[name].min(), found[name].max(), 201) for name in ("learning_rate", "speed"))
+    paces = np.union1d(paces[::20], found.speed)
+    rate, pace = (xr.DataArray(v, dims=d, coords={d: v}) for d, v in {"rate": rates, "pace": paces}.items())
 
     def form(function, *settings):
         kinds = [xr.apply_ufunc(function, *settings, fan_in, n_glomeruli, kind) for kind in found.drift.values]

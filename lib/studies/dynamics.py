@@ -7,7 +7,7 @@ import xarray as xr
 from lib import checks, dynamics, theory
 from lib.alignment import online
 from lib.analysis import relaxation_time, spread
-from lib.cortex import draw_cortex, tensor
+from lib.cortex import Cortex, draw_cortex, tensor
 from lib.dynamics import Environment, draw_weights, learn
 from lib.measures import check_run, check_settings, largest_network
 from lib.odors import Gaussian
@@ -115,6 +115,18 @@ def mode_measures(hebbian: xr.Dataset, sgd: xr.Dataset) -> dict[str, xr.DataArra
     }
 
 
+def centred_codes(rng: np.random.Generator, right: Cortex, left: Cortex, codes: str, activity: float) -> dynamics.Draw:
+    """Draws of both cortices' codes of n Gaussian odors in each of s streams, less their exact means (`eq-moments`)."""
+    mean = float(theory.moments(activity).mean) * (codes == "thresholded")
+    sides = [(side, mean * side.weights.norm(dim=1, keepdim=True)) for side in (right, left)]
+
+    def draw(n_streams: int, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+        x = tensor(rng.standard_normal((n_streams, left.weights.shape[1], n), np.float32), left.weights.device)
+        return tuple(side.encode(x, codes) - mean for side, mean in sides)
+
+    return draw
+
+
 def settled_weights(
     learning_rate: float,
     codes: str = "linear",
@@ -136,18 +148,12 @@ def settled_weights(
     left_rng, right_rng, shown, sampled = np.random.default_rng(seed).spawn(4)
     cortex = (n_neurons, n_glomeruli, activity, Gaussian(), None)
     left, right = (draw_cortex(rng, *cortex, device=device) for rng in (left_rng, right_rng))
-    mean = float(theory.moments(activity).mean) * (codes == "thresholded")
-    means = [mean * side.weights.norm(dim=1, keepdim=True) for side in (right, left)]
-
-    def draw(n_streams: int, n: int, rng=shown):
-        x = tensor(rng.standard_normal((n_streams, n_glomeruli, n), np.float32), device)
-        return tuple(side.encode(x, codes) - m for side, m in zip((right, left), means, strict=True))
-
+    draw, other = (centred_codes(rng, right, left, codes, activity) for rng in (shown, sampled))
     if codes == "linear":
         place = Environment(*(side.weights.cpu().numpy() for side in (left, right)))
         products = tensor(dynamics.product_variance(place), device)
     else:
-        y_r, y_l = draw(1, 20_000, sampled)
+        y_r, y_l = other(1, 20_000)
         products = (y_r**2 @ (y_l**2).mT - (y_r @ y_l.mT) ** 2 / y_r.shape[-1])[0] / y_r.shape[-1]
     first = round(4 / learning_rate)  # by then the variance is within .1 % of its limit
     start = torch.zeros(n_streams, n_neurons, n_neurons, device=device)

@@ -30,6 +30,8 @@ def test_hebb_forgets_at_its_learning_rate_and_gradient_descent_does_not():
     hebbian = studies.switch_course("hebbian", 0.02, 0.0, n_streams=64)
     assert float(hebbian.forgetting) == pytest.approx(1, abs=0.15)
     assert abs(float(hebbian.old[-1])) < 0.1
+    fast = studies.switch_course("hebbian", 0.4, 0.0, n_streams=400)
+    assert float(fast.forgetting) == pytest.approx(-np.log(0.6) / 0.4, abs=0.12)  # 1.28
     sgd = studies.switch_course("sgd", 0.05, 0.0)
     assert float(sgd.old[-1]) > 0.85
     assert float(sgd.kept) > 0.9

@@ -29,6 +29,20 @@ def required_density(alignment: xr.DataArray, target: float) -> xr.DataArray:
     return xr.apply_ufunc(solve, alignment, input_core_dims=[["density"]], vectorize=True)
 
 
+def falls_through(y: xr.DataArray, level: float, dim: str) -> xr.DataArray:
+    """The place along `dim` where `y` first falls below `level`, interpolated in its logarithm; NaN where none does."""
+
+    def solve(values: np.ndarray) -> float:
+        below = np.flatnonzero(values < level)
+        if not len(below) or below[0] == 0:
+            return np.nan
+        near = slice(below[0] - 1, below[0] + 1)
+        return np.exp(np.interp(-level, -values[near], np.log(places[near])))
+
+    places = y[dim].values
+    return xr.apply_ufunc(solve, y, input_core_dims=[[dim]], vectorize=True)
+
+
 def slope(y: xr.DataArray, dim: str) -> xr.DataArray:
     """Exponent b of the least-squares power law y ~ x^b along `dim`, for each of the other coordinates (seeds).
 

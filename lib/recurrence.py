@@ -66,7 +66,7 @@ class Predicted(NamedTuple):
 
 @dataclass(frozen=True)
 class _Field:
-    """A neuron's drive at each norm of the odor, (N_NORMS,): signal x h + common + Gaussian noise of three powers."""
+    """A neuron's drive at each norm of the odor, (n_norms,): signal x h + common + Gaussian noise of three powers."""
 
     signal: np.ndarray
     common: np.ndarray  # what all neurons share
@@ -79,7 +79,7 @@ class _Field:
         return self.mistaken + self.private + self.leak
 
     def scaled(self, power: np.ndarray) -> "_Field":
-        """Centred, in units of its own standard deviation; `power` (N_NORMS,) is that of h."""
+        """Centred, in units of its own standard deviation; `power` (n_norms,) is that of h."""
         common = self.common - self.common.mean()
         total = (self.signal**2 * power + common**2 + self.noise).mean()
         noises = (noise / total for noise in (self.mistaken, self.private, self.leak))
@@ -114,7 +114,7 @@ class _World:
     n_odors: float
     activity: float
     moments: Moments
-    power: np.ndarray  # (N_NORMS,), of h given the norm
+    power: np.ndarray  # of h given the norm; a single one where the norm is fixed
 
     def spread(self, field: _Field) -> np.ndarray:
         return np.sqrt(field.signal**2 * self.power + field.noise)
@@ -125,6 +125,13 @@ class _World:
         low, high = (field.common - 9 * s).min(), (field.common + 9 * s).max()
         return brentq(lambda q: ndtr((field.common - q) / s).mean() - self.activity, low, high)
 
+    def code(self, field: _Field) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of relu(drive - threshold) at each norm: slope on the drive, mean, power about its mean over all odors."""
+        s = self.spread(field)
+        x = (field.common - self.threshold(field)) / s
+        slope, mean, square = ndtr(x), s * _relu_mean(x), s**2 * _relu_power(x)
+        return slope, mean, square - 2 * mean * mean.mean() + mean.mean() ** 2
+
     def project(self, field: _Field, fan_in: float, shared: float) -> _Field:
         """The standardised drive through Hebbian synapses from the codes that `field` drives (`eq-meanfield`).
 
@@ -132,11 +139,9 @@ class _World:
         """
         _, phi, _, _, u = self.moments
         a, d = self.activity, self.n_glomeruli
-        s, q = self.spread(field), self.threshold(field)
-        x = (field.common - q) / s
-        slope, mean, square = ndtr(x), s * _relu_mean(x), s**2 * _relu_power(x)
-        variance = square - 2 * mean * mean.mean() + mean.mean() ** 2
-        synapse = 0.75 * (phi / a) ** 4 + u**2 * d**2 / self.n_odors
+        slope, mean, variance = self.code(field)
+        c = 0.75 if len(self.power) > 1 else 0.5
+        synapse = c * (phi / a) ** 4 + u**2 * d**2 / self.n_odors
         finite = d * variance / fan_in
         return _Field(
             signal=slope * field.signal,
@@ -167,19 +172,21 @@ def predict(
     activity: float = 0.1,
     gain: float = 1.0,
     n_steps: int = 1,
+    fixed_norm: bool = False,
 ) -> Predicted:
     """Alignment of novel Gaussian odors with recurrence after each step (`eq-meanfield`): our own approximation.
 
-    For n_odors well above u n_glomeruli, where the weights hold the odors' subspace and no single odor. BadSetting for
-    a setting out of its range.
+    For n_odors well above u n_glomeruli, where the weights hold the odors' subspace and no single odor; `fixed_norm`:
+    odors of one strength. BadSetting for a setting out of its range.
     """
     checks.scalar("density", density, 0, 1, open_low=True)
     checks.scalar("gain", gain, 0)
     checks.whole("n_steps", n_steps, 0)
     checks.number("n_glomeruli", n_glomeruli, 1)
-    power = stats.chi2.ppf((np.arange(N_NORMS) + 0.5) / N_NORMS, n_glomeruli) / n_glomeruli
+    free = stats.chi2.ppf((np.arange(N_NORMS) + 0.5) / N_NORMS, n_glomeruli) / n_glomeruli
+    power = np.ones(1) if fixed_norm else free
     world = _World(n_glomeruli, n_odors, activity, moments(activity), power)
-    none = np.zeros(N_NORMS)
+    none = np.zeros_like(power)
     arriving = world.project(_Field(none + 1, none, none, none, none), density * n_neurons, density)
     fields = [arriving]
     for _ in range(n_steps):

@@ -7,7 +7,7 @@ import torch
 import xarray as xr
 
 from lib import checks
-from lib.analysis import spread
+from lib.analysis import falls_through, spread
 from lib.cortex import draw_cortex, tensor
 from lib.measures import pearson
 from lib.memory import hopfield
@@ -139,27 +139,18 @@ def _cued(net, patterns: torch.Tensor, cues: Sequence[float], rng: np.random.Gen
     return after, float((states * patterns).mean())
 
 
-def held_patterns(share: xr.DataArray) -> xr.DataArray:
-    """The load at which the share of stable patterns falls through a half, interpolated in log load; NaN if never."""
-
-    def cross(values: np.ndarray) -> float:
-        below = np.flatnonzero(values < 0.5)
-        if not len(below) or below[0] == 0:
-            return np.nan
-        near = slice(below[0] - 1, below[0] + 1)
-        return np.exp(np.interp(-0.5, -values[near], np.log(loads[near])))
-
-    loads = share["load"].values  # `load` is a method of xarray
-    return xr.apply_ufunc(cross, share, input_core_dims=[["load"]], vectorize=True)
+def held_patterns(found: xr.Dataset) -> xr.DataArray:
+    """How many patterns a network holds: as many as it can store with half of them stable; NaN if always more."""
+    return falls_through(found.share, 0.5, "load") * found.n_neurons
 
 
 def capacity_curves(found: xr.Dataset, activity: float = 0.1) -> xr.Dataset:
     """A sweep of `capacity`: each network's share and number of patterns held, and the closed forms beside them.
 
-    "held_..." is N times `held_patterns`, over n_neurons.
+    "held_..." are `held_patterns` over n_neurons.
     """
     fine = xr.DataArray(FINE, dims="fine", coords={"fine": FINE})
-    held = held_patterns(found.share) * found.n_neurons
+    held = held_patterns(found)
     curves = spread(found.share.to_dataset("kind"), *hopfield.KINDS)
     for kind in ("classic", "sparse", "dense"):
         curves = curves.assign(spread(held.sel(kind=kind, drop=True).to_dataset(name=f"held_{kind}"), f"held_{kind}"))

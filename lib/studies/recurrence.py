@@ -10,7 +10,7 @@ from lib import checks, projection
 from lib.analysis import required_density, spread
 from lib.cortex import draw_cortex, tensor
 from lib.measures import MEMORY, check_memory, check_run, check_settings, pearson, response
-from lib.odors import Gaussian
+from lib.odors import Gaussian, Mixture, statistics
 from lib.profile import Profile
 from lib.recurrence import predict, recurrent_weights, settle, shuffled
 from lib.theory import moments
@@ -37,6 +37,7 @@ def recur(
     n_glomeruli: int = 50,
     density: Sequence[float] = DENSITIES,
     activity: float = 0.1,
+    odors: str | Gaussian | Mixture = "gaussian",
     n_steps: int = 3,
     n_test: int = 200,
     seed: int = 0,
@@ -48,23 +49,23 @@ def recur(
     "drive", "response" (gain, tested, step, density), step 0 without recurrence; "response_shuffled" (gain, density)
     for novel odors after one step of weights moved to other pairs. Densities share codes and one draw a synapse.
     """
-    check_settings(n_neurons, n_glomeruli, density, None, n_odors, activity, "gaussian", n_test)
+    check_settings(n_neurons, n_glomeruli, density, None, n_odors, activity, odors, n_test)
     checks.number("gain", gain, 0)
     check_run(seed, device)
     check_memory(n_neurons, n_glomeruli, n_odors + n_test, memory, extra=4 * n_neurons + 8 * len(density) * n_test)
     world, shown, tested, left_rng, right_rng, mask_rng, control = np.random.default_rng(seed).spawn(7)
-    sampler = Gaussian().sampler(world, n_glomeruli)
-    odors = {"familiar": tensor(sampler(shown, n_odors), device), "novel": tensor(sampler(tested, n_test), device)}
-    cortex = (n_neurons, n_glomeruli, activity, Gaussian(), sampler)
+    kind = statistics(odors)
+    sampler = kind.sampler(world, n_glomeruli)
+    familiar, novel = (tensor(sampler(rng, n), device) for rng, n in ((shown, n_odors), (tested, n_test)))
+    cortex = (n_neurons, n_glomeruli, activity, kind, sampler)
     left, right = (draw_cortex(rng, *cortex, device=device) for rng in (left_rng, right_rng))
-    codes = right.code(odors["familiar"])
+    codes = right.code(familiar)
     draws = projection.draw_synapses(mask_rng, n_neurons, n_neurons, density=max(density), device=device)
-    learned = projection.hebbian(draws, [(codes, left.code(odors["familiar"]))])
+    learned = projection.hebbian(draws, [(codes, left.code(familiar))])
     weights = recurrent_weights(codes)
     moved = shuffled(control, weights)
     found = {}
-    for name in ("novel", "familiar"):
-        x = odors[name][:, :n_test]
+    for name, x in (("novel", novel), ("familiar", familiar[:, :n_test])):
         arriving = torch.stack([projection.select(draws, p, learned) @ left.code(x) for p in density])
         own = right.drive(x), right.code(x)
         found[name] = [_aligned(settle(weights, arriving, activity, g, n_steps), own, activity) for g in gain]

@@ -66,7 +66,7 @@ def needed(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> 
                 y=Axis(label="required density p*", log=True, limits=(0.01, 1)),
             ),
             Panel([simulated("ratio", f"without over with, {SPREAD}", 3)], x=target,
-                  y=Axis(label="times sparser with recurrence", limits=(0, 6))),
+                  y=Axis(label="times sparser with recurrence", limits=(0, 7))),
         ],
         name="needed",
         title="How much sparser the projection may be",

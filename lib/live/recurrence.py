@@ -39,7 +39,7 @@ def recurrence(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0)
             Panel(course, x=Axis("step", "steps of recurrence"),
                   y=Axis(label="response alignment A", limits=(0, 1))),
         ],
-        name="recurrence",
+        name="recurrent",
         title="Alignment with and without recurrence",
         caption="Third panel: how the response alignment goes on after the first step.",
         start=start,

@@ -120,6 +120,7 @@ def test_sliders_answer_to_keys(live_pages, open_page):
     for page, figure, slider, *_ in every_slider(live_pages, open_page):
         slider.focus()
         page.keyboard.press("Home")
+        look(figure)  # drawn, with the slider's own text
         first = slider.get_attribute("aria-valuetext")
         expect_change(figure, partial(page.keyboard.press, "End"))
         assert slider.get_attribute("aria-valuetext") != first

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from scipy.linalg import eigh_tridiagonal
-from scipy.sparse.linalg import LinearOperator, eigsh
+from scipy.sparse import identity
+from scipy.sparse.linalg import LinearOperator, aslinearoperator, eigsh
 from torch import Tensor
 
 Loss = Callable[[Tensor], Tensor]  # weights to a scalar
@@ -36,11 +37,20 @@ def dense(loss: Loss, weights: Tensor) -> Tensor:
     return torch.func.jacrev(torch.func.grad(loss))(weights).reshape(n, n)
 
 
-def extremes(rng: np.random.Generator, loss: Loss, weights: Tensor, tolerance: float = 1e-10) -> tuple[float, float]:
-    """The smallest and the largest eigenvalue of the Hessian, by Lanczos."""
+def extremes(rng: np.random.Generator, loss: Loss, weights: Tensor) -> tuple[float, float]:
+    """The smallest and the largest eigenvalue of the Hessian, by Lanczos, to 1e-10 of the larger in size."""
     hessian, start = operator(loss, weights), rng.standard_normal(weights.numel())
-    found = (eigsh(hessian, 1, which=end, v0=start, tol=tolerance, return_eigenvectors=False) for end in ("SA", "LA"))
-    return tuple(float(value[0]) for value in found)
+    if not hessian.matvec(start).any():
+        return 0.0, 0.0
+    size = abs(_largest(hessian, "LM", start))
+    # Shifted so that both ends are far from zero, near which a relative tolerance is never met.
+    upper = aslinearoperator(identity(start.size)) * (2 * size)
+    return 2 * size - _largest(upper - hessian, "LA", start), _largest(upper + hessian, "LA", start) - 2 * size
+
+
+def _largest(hessian: LinearOperator, which: str, start: np.ndarray) -> float:
+    ncv = min(start.size, 40)  # vectors held: all of them for a small Hessian, which then takes one pass
+    return float(eigsh(hessian, 1, which=which, v0=start, ncv=ncv, tol=1e-11, return_eigenvectors=False)[0])
 
 
 def top(rng: np.random.Generator, loss: Loss, weights: Tensor, n: int = 1) -> tuple[np.ndarray, Tensor]:

@@ -41,6 +41,14 @@ def test_extremes_and_top_vectors(quadratic):
         torch.testing.assert_close(hessian @ vector.ravel(), value * vector.ravel(), rtol=1e-8, atol=1e-8)
 
 
+def test_extremes_of_flat_hessians():
+    weights = torch.zeros(3, 4, dtype=torch.float64)
+    assert curvature.extremes(np.random.default_rng(0), lambda w: (w * 3).sum() + (0 * w**2).sum(), weights) == (0, 0)
+    for sign in (1, -1):  # one curved direction among twelve
+        found = curvature.extremes(np.random.default_rng(0), lambda w, s=sign: s * w[0, 0] ** 2, weights)
+        assert sorted(found) == list(found) == pytest.approx(sorted([0, 2 * sign]), abs=1e-9)
+
+
 def test_the_sgd_loss_as_its_blocks_say():
     rng = np.random.default_rng(1)
     codes = landscape.draw_circuit(rng, 3, 80, 20, 15).encode(landscape.draw_odors(rng, 20, 300))

@@ -151,6 +151,19 @@ def test_every_kind_can_be_pictured(grid):
     assert explorer(grid, panels=panels[::2]).picture().startswith("<svg")
 
 
+def test_points_lie_on_a_heat_map(grid):
+    grid = grid.assign_coords(step=[0, 1, 2])
+    grid["way_x"], grid["way_y"] = ("step", [0.1, 0.5, np.nan]), ("step", [100.0, 400.0, 100.0])
+    series = [Image("drive", "map"), Points("way_y", "way", x="way_x")]
+    axes = {"x": Axis("p", "density"), "y": Axis("n", "neurons")}
+    figure = explorer(grid, CONTROLS[1:], [Panel(series, **axes)])
+    assert figure.describe().endswith("highest at 1, 400; way, simulation from 0.1, 100 to 0.5, 400.")
+    assert "way, simulation" in figure.picture()
+    for wrong in (series[::-1], [series[0], Line("way_y", "way", x="way_x")]):
+        with pytest.raises(ValueError, match="an Image comes first in its panel, and only Points may lie on it"):
+            explorer(grid, CONTROLS[1:], [Panel(wrong, **axes)])
+
+
 def test_code_holds_the_settings_and_imports_what_it_calls(grid):
     parts = explorer(grid, code="lib.align({n}, odors={odors}, more={{}})").spec["code"]
     assert parts == ["import lib\n\nlib.align(", ["n"], ", odors=", ["odors"], ", more={", "}", ")"]

@@ -129,7 +129,10 @@ class Explorer(anywidget.AnyWidget):
     def _panel(self, panel, where):
         check(panel.series, f"{where} has no series.")
         kinds = {series.kind for series in panel.series}
-        check("image" not in kinds or len(panel.series) == 1, f"{where}: an Image stands alone in its panel.")
+        if "image" in kinds:
+            kind, *others = (series.kind for series in panel.series)
+            alone = kind == "image" and set(others) <= {"points"}
+            check(alone, f"{where}: an Image comes first in its panel, and only Points may lie on it.")
         series = [self._series(s, panel, where, i) for i, s in enumerate(panel.series)]
         axes = sorted({axis for s in series for axis in s["axes"]})
         text = any(self._grid[axis].dtype.kind in "OUS" for axis in axes if axis in self._grid.coords)

@@ -294,7 +294,7 @@ function imageOf(series, columns, rows, values) {
   return canvas.toDataURL();
 }
 
-function drawImage(panel, data, at, width, id, veiled) {
+function drawImage(panel, data, at, width, id, veiled, laid) {
   const series = panel.series[0];
   const [columns, rows] = series.axes.map((axis) => data.dims[axis]);
   const values = take(data, series.y, series.axes, at);
@@ -314,12 +314,21 @@ function drawImage(panel, data, at, width, id, veiled) {
   const pixels = imageOf(series, columns.length, rows.length, values);
   const svg =
     (veiled ? veil(plot) : `<image ${box} preserveAspectRatio="none" href="${pixels}"/>`) +
+    (veiled ? "" : drawLaid(panel, laid, x, y, columns, rows)) +
     `<g class="explorer-axes"><rect class="explorer-frame" ${box}/>` +
     rowLabels(names, left - 8, y, Math.ceil(rows.length / Math.max(2, Math.floor(tall / 28)))) +
     xLabels(marks, plot.bottom + 19) +
     drawShades(series, shades, right + 18, plot, scaleOf(scale, plot.bottom, plot.top), id) +
     "</g>";
   return { svg, width, height, plot, columns, rows, values };
+}
+
+// Points that lie on a heat map, whose axes they share.
+function drawLaid(panel, laid, x, y, columns, rows) {
+  const along = (values, place) => (v) =>
+    place(((v - values[0]) / (values.at(-1) - values[0])) * (values.length - 1));
+  const frame = { panel, x: along(columns, x), y: along(rows, y), edge: Number };
+  return laid.map((curve) => drawPoints(curve, frame)).join("");
 }
 
 // The labels of every so many rows, each in one or more lines around the middle of its row.

@@ -111,6 +111,15 @@ function describeBars(curve) {
   return `${name} ${pairs.map((p) => `${format(p[0])} ${format(p[1])}`).join(", ") || "has no values here"}`;
 }
 
+// Points on a heat map: where they begin and end.
+function describeLaid(curve) {
+  const places = curve.x.map((v, i) => [v, curve.y[i]]).filter((p) => Number.isFinite(p[0] + p[1]));
+  const name = legendOf(curve.series);
+  if (!places.length) return `; ${name} has no values here`;
+  const [first, last] = [places[0], places.at(-1)].map((p) => p.map(format).join(", "));
+  return `; ${name} from ${first} to ${last}`;
+}
+
 function describeCrossings(curves, t, slack) {
   const told = [];
   curves.forEach((one, k) =>
@@ -133,14 +142,15 @@ function describePanel(panel, data, at, curves) {
       values = take(data, series.y, series.axes, at);
     const [columns, rows] = series.axes.map((axis) => data.dims[axis]);
     const finite = values.filter(Number.isFinite);
-    if (!finite.length) return `${legendOf(series)} has no values here.`;
+    const laid = curves.map(describeLaid).join("");
+    if (!finite.length) return `${legendOf(series)} has no values here${laid}.`;
     const low = finite.reduce((a, b) => Math.min(a, b));
     const top = finite.reduce((a, b) => Math.max(a, b)),
       place = values.indexOf(top);
     return (
       `${legendOf(series)} over ${x} and ${y}, ${columns.length} by ${rows.length} cells, ` +
       `from ${format(low)} to ${format(top)}, ` +
-      `highest at ${format(columns[Math.floor(place / rows.length)])}, ${format(rows[place % rows.length])}.`
+      `highest at ${format(columns[Math.floor(place / rows.length)])}, ${format(rows[place % rows.length])}${laid}.`
     );
   }
   if (panel.kind === "bands") return `${y} against ${x}: ${curves.map(describeBars).join("; ")}.`;

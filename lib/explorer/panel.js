@@ -43,11 +43,11 @@ class PanelView {
     const { panel, canvas, id } = this;
     const { width } = this;
     this.veiled = veiled;
-    this.curves = this.image ? [] : curvesOf(panel, data, at);
+    this.curves = curvesOf({ series: panel.series.slice(this.image ? 1 : 0) }, data, at);
     const [x, y] = ["x", "y"].map((k) => this.fit(panel[k], (curve) => curve[k]));
     const fitted = { ...panel, x, y };
     this.drawn = this.image
-      ? drawImage(panel, data, at, width, `${id}-shades`, veiled)
+      ? drawImage(panel, data, at, width, `${id}-shades`, veiled, this.curves)
       : drawCurves(fitted, this.curves, width, mark, `${id}-clip`, veiled, guess);
     canvas.setAttribute("viewBox", `0 0 ${this.drawn.width} ${this.drawn.height}`);
     canvas.setAttribute("width", this.drawn.width);

@@ -49,7 +49,8 @@ def describe(spec, grid, at):
     for panel in spec["panels"]:
         x, y = panel["x"]["label"] or panel["x"]["name"], panel["y"]["label"] or panel["y"]["name"]
         if panel["kind"] == "image":
-            sentences.append(_heat(panel["series"][0], grid, at, x, y))
+            laid = "".join(map(_laid, curves({"series": panel["series"][1:]}, grid, at)))
+            sentences.append(f"{_heat(panel['series'][0], grid, at, x, y)}{laid}.")
             continue
         drawn = curves(panel, grid, at)
         measure = np.log10 if panel["y"]["log"] else np.asarray
@@ -119,13 +120,22 @@ def _heat(series, grid, at, x, y):
     columns, rows = (grid[axis][1] for axis in series["axes"])
     name = legend(series)
     if not np.isfinite(values).any():
-        return f"{name} has no values here."
+        return f"{name} has no values here"
     i, j = np.unravel_index(np.nanargmax(values), values.shape)
     low, high = number(float(np.nanmin(values))), number(float(np.nanmax(values)))
     return (
         f"{name} over {x} and {y}, {len(columns)} by {len(rows)} cells, from {low} to {high}, "
-        f"highest at {number(columns[i].item())}, {number(rows[j].item())}."
+        f"highest at {number(columns[i].item())}, {number(rows[j].item())}"
     )
+
+
+def _laid(curve):
+    name, keep = legend(curve["series"]), np.isfinite(curve["x"] + curve["y"])
+    if not keep.any():
+        return f"; {name} has no values here"
+    ends = [(curve["x"][keep][i].item(), curve["y"][keep][i].item()) for i in (0, -1)]
+    first, last = (", ".join(map(number, end)) for end in ends)
+    return f"; {name} from {first} to {last}"
 
 
 def draw(spec, grid, at):
@@ -172,6 +182,15 @@ def _draw_image(axes, panel, grid, at):
         axis.set_ticks(ticks, [number(labels[t].item()) for t in ticks])
     axes.grid(False)
     axes.set_ylabel(panel["y"]["label"])
+    for i, curve in enumerate(curves({"series": panel["series"][1:]}, grid, at), 1):
+        places = (
+            (curve[k] - grid[axis][1][0]) / (grid[axis][1][-1] - grid[axis][1][0]) * (len(grid[axis][1]) - 1)
+            for k, axis in zip("xy", series["axes"], strict=True)
+        )
+        look = {"color": COLORS[curve["series"]["color"] % len(COLORS)], "label": legend(curve["series"])}
+        axes.plot(*places, MARKERS[i % 4], markersize=4, markeredgecolor="white", markeredgewidth=0.5, **look)
+    if len(panel["series"]) > 1:
+        axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(-0.02, 1.02), borderaxespad=0)
     axes.figure.colorbar(drawn, ax=axes, label=legend(series))
 
 

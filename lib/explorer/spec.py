@@ -68,7 +68,11 @@ class Bars(Series):
 
 @dataclass(frozen=True)
 class Image(Series):
-    """A heat map of variable `y` over the two axes of its panel; `limits` fixes the colour scale."""
+    """A heat map of variable `y` over the two axes of its panel; `limits` fixes the colour scale.
+
+    Points that follow it in its panel lie on it: their `x` and `y` are variables in the units of its two axes, which
+    must then be evenly spaced numbers.
+    """
 
     limits: tuple[float, float] | None = None
     kind: ClassVar[str] = "image"

@@ -117,36 +117,50 @@ def _flatness(weights: Tensor, codes: Codes, loss: str, vectors: Tensor) -> Tens
 
 
 def _settled(curvature, variance, noise, width, eta, n_presentations, n_epoch) -> xr.Dataset:
-    curvature = np.where(eta * curvature * n_presentations > RELAXED, curvature, np.nan)
+    settled = eta * curvature * n_presentations > RELAXED
+    curvature, variance, width = (np.where(settled, v, np.nan) for v in (curvature, variance, width))
     expected = fluctuation.settled_variance(curvature, noise, eta, n_epoch)
-    unit = np.nanmean(expected, 1, keepdims=True)
+    unit = _mean(expected)
     rows = {
-        "curvature": curvature / np.nanmean(curvature, 1, keepdims=True),
-        "variance": np.where(np.isnan(curvature), np.nan, variance / unit),
+        "curvature": curvature / _mean(curvature),
+        "variance": variance / unit,
         "expected": expected / unit,
-        "flatness": np.where(np.isnan(curvature), np.nan, width),
+        "flatness": width,
     }
     found = {
         "slope": within(rows["curvature"], rows["variance"]),
         "slope_theory": within(rows["curvature"], rows["expected"]),
         "exponent": within(rows["flatness"], rows["variance"]),
-        "settled": np.isfinite(curvature).mean(),
-        "ratio": np.nanmean(rows["variance"] / rows["expected"]),
+        "settled": settled.mean(),
+        "ratio": float((rows["variance"] / rows["expected"])[settled].mean()) if settled.any() else np.nan,
     }
     return xr.Dataset({name: (("row", "direction"), v) for name, v in rows.items()} | found)
 
 
+def _mean(x: np.ndarray) -> np.ndarray:
+    """Mean over each row of what is not NaN, (n, 1); NaN for a row without any, such as that of a silent neuron."""
+    count = np.isfinite(x).sum(1, keepdims=True)
+    return np.where(count, np.nansum(x, 1, keepdims=True) / np.maximum(count, 1), np.nan)
+
+
 def within(x: np.ndarray, y: np.ndarray) -> float:
     """Exponent of y ~ x^b by least squares, with a factor of its own for each row; NaN marks what is left out."""
-    x, y = (np.log(v) - np.nanmean(np.log(v), 1, keepdims=True) for v in (x, y))
-    return float(np.nansum(x * y) / np.nansum(x * x))
+    left_out = np.isnan(x) | np.isnan(y)
+    x, y = (np.where(left_out, np.nan, np.log(v)) for v in (x, y))
+    x, y = x - _mean(x), y - _mean(y)
+    spread_of_x = np.nansum(x * x)
+    return float(np.nansum(x * y) / spread_of_x) if spread_of_x else np.nan
 
 
 def fluctuation_curves(found: xr.Dataset) -> xr.Dataset:
     """A sweep of `fluctuations`, a variable for each sampling: geometric means over neurons in groups of directions."""
     logs = np.log(found[["curvature", "variance", "expected", "flatness"]]).mean("row").coarsen(direction=GROUP).mean()
     curves = np.exp(logs.assign_coords(direction=np.arange(1, logs.sizes["direction"] + 1)))
-    shown = spread(curves, "variance").assign(curves[["curvature", "expected", "flatness"]].mean("seed"))
-    shown = shown.assign(spread(found, "slope", "exponent", "slope_theory"))
-    apart = {f"{n}_{s.replace(' ', '_')}": v.sel(sampling=s, drop=True) for n, v in shown.items() for s in SAMPLINGS}
-    return xr.Dataset(apart)
+    shown = {}
+    for sampling in SAMPLINGS:
+        name = sampling.replace(" ", "_")
+        one = curves.sel(sampling=sampling, drop=True).rename({v: f"{v}_{name}" for v in curves})
+        slope = found.slope.sel(sampling=sampling, drop=True).mean("seed")
+        means = one[[f"{v}_{name}" for v in ("curvature", "expected", "flatness")]].mean("seed")
+        shown |= {f"slope_{name}": slope, **spread(one, f"variance_{name}"), **means}
+    return xr.Dataset(shown)

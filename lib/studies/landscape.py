@@ -12,10 +12,10 @@ from lib.landscape import Circuit, Codes, draw_circuit, draw_odors
 from lib.measures import check_run
 from lib.profile import Profile
 
-LINE = np.linspace(-0.5, 1.5, 41)  # along a line on which 0 is the Hebbian solution and 1 that of gradient descent
+LINE = np.linspace(-0.5, 1.5, 41).round(3)  # on it 0 is the Hebbian solution and 1 that of gradient descent
 BETWEEN = np.linspace(0, 1, 41)
 LOWEST = 1e-5  # distance that is drawn
-TIMES = np.unique(np.concatenate([[0], np.geomspace(1, 2000, 40).round()])).astype(int)
+TIMES = np.unique(np.geomspace(1, 2000, 40).round()).astype(int)  # steps of a batch rule
 HEIGHTS = np.linspace(-1, 8, 181)  # of eigenvalues, in units of their mean
 BLUR = 0.1  # width of a Gaussian through which eigenvalues are seen, in the same units
 GAINS = ("as it is", "best for prediction")
@@ -34,7 +34,7 @@ def check(run: Profile, n_neurons, n_glomeruli, density, n_odors, activity, seed
     checks.scalar("activity", activity, 0, 0.5, open_low=True)
     checks.scalar("density", density, 0, 1, open_low=True)
     checks.whole("n_odors", n_odors, max(200, round(20 / activity)))
-    checks.whole("n_neurons", n_neurons, 100, run.memory // (8 * 4 * n_odors))
+    checks.whole("n_neurons", n_neurons, max(100, 4 * n_glomeruli), run.memory // (64 * n_odors))
     if density * n_neurons < 10:
         raise checks.BadSetting(f"density must leave a neuron 10 inputs, so at least {10 / n_neurons:g} here.")
     check_run(seed, run.device)
@@ -76,15 +76,15 @@ def courses(fan_in: int, codes: str, n_neurons: int, n_glomeruli: int, learning_
     starts = torch.nn.functional.normalize(tensor(rng.standard_normal((2, *cross.shape)), device).double(), dim=-1)
     weights = {rule: starts * size[:, None] for rule, size in sizes.items()}
     step, apart = 1 / torch.linalg.eigvalsh(block)[:, -1:], {"hebbian": [], "sgd": []}
-    for t in range(TIMES[-1] + 1):
-        if t in TIMES:
-            for rule, (one, other) in weights.items():
-                apart[rule].append((one - other).norm(dim=1) / (starts[0] - starts[1]).norm(dim=1) / sizes[rule])
+    for t in range(1, TIMES[-1] + 1):
         error = cross - torch.einsum("nkl,snl->snk", block, weights["sgd"])
         weights = {
             "hebbian": (1 - learning_rate) * weights["hebbian"] + learning_rate * cross,
             "sgd": weights["sgd"] + step * error,
         }
+        if t in TIMES:
+            for rule, (one, other) in weights.items():
+                apart[rule].append((one - other).norm(dim=1) / (starts[0] - starts[1]).norm(dim=1) / sizes[rule])
     shown = {rule: torch.stack(values).mean(1).cpu().numpy() for rule, values in apart.items()}
     shown["hebbian_theory"] = (1 - learning_rate) ** TIMES.astype(float)
     lost = 1 - n_glomeruli / fan_in if codes == "linear" else 0
@@ -112,8 +112,8 @@ def solutions(codes: Codes, gain: str = GAINS[0]) -> tuple[Tensor, Tensor, Tenso
 def line(n_neurons: int, n_glomeruli: int, density: float, n_odors: int, gain: str, **settings) -> xr.Dataset:
     """Both losses along the line from the Hebbian solution (0) to that of gradient descent (1), mean over neurons.
 
-    "energy": above its minimum, over the depth of that minimum below W = 0; "loss": over the loss of W = 0. "barrier":
-    the largest over neurons of `barrier` over the loss at its minimum.
+    "energy": above its minimum, where it is left out, over that minimum's depth below W = 0. "loss": over the loss of
+    W = 0. "barrier": the largest over neurons of `barrier` over the loss at its minimum.
     """
     _, _, codes = problem(n_neurons, n_glomeruli, density, n_odors, **settings)
     hebbian, sgd, factor = solutions(codes, gain)
@@ -124,7 +124,7 @@ def line(n_neurons: int, n_glomeruli: int, density: float, n_odors: int, gain: s
     silent = (codes.target**2).mean(-1).cpu().numpy() / 2
     heights = landscape.along(lambda w: landscape.squared_loss(w, codes), *ends, BETWEEN)
     found = {
-        "energy": ("t", ((energy + depth) / depth).mean(1)),
+        "energy": ("t", np.where(LINE == 0, np.nan, ((energy + depth) / depth).mean(1))),
         "loss": ("t", (loss / silent).mean(1)),
         "barrier": (landscape.barrier(heights, BETWEEN) / heights[-1]).max(),
         "distance": float(((hebbian - sgd).norm(dim=1) / sgd.norm(dim=1)).mean()),
@@ -132,6 +132,11 @@ def line(n_neurons: int, n_glomeruli: int, density: float, n_odors: int, gain: s
         "excess": float((heights[0] / heights[-1]).mean() - 1),
     }
     return xr.Dataset(found, {"t": LINE})
+
+
+def line_curves(found: xr.Dataset) -> xr.Dataset:
+    """A sweep of `line`."""
+    return spread(found, "energy", "loss")
 
 
 # ---- curvature
@@ -194,8 +199,9 @@ def spectrum(loss: str, steps: list, n_neurons: int, n_glomeruli: int, density: 
     if learned:
         weights = landscape.minimise(energy, landscape.answering(landscape.cross_covariance(codes), codes))
     exact = torch.linalg.eigvalsh(curvature.dense(energy, weights)).cpu().numpy()
-    mean, even = exact.mean(), np.full(exact.size, 1 / exact.size)
-    seen = [curvature.spectral_density(rng, energy, weights, n, n_vectors=4) for n in steps]
+    mean, even = exact.mean() or 1.0, np.full(exact.size, 1 / exact.size)
+    same = int(rng.integers(2**32))  # the same random starts whatever the number of steps
+    seen = [curvature.spectral_density(np.random.default_rng(same), energy, weights, n, n_vectors=4) for n in steps]
     bottom, top = curvature.extremes(rng, energy, weights)
     found = {
         "exact": ("height", curvature.broaden(exact / mean, even, HEIGHTS, BLUR)),
@@ -208,5 +214,5 @@ def spectrum(loss: str, steps: list, n_neurons: int, n_glomeruli: int, density: 
 
 
 def spectrum_curves(found: xr.Dataset) -> xr.Dataset:
-    """A sweep of `spectrum`."""
+    """A sweep of `spectrum`; the whole Hessian's density beside that of each number of steps."""
     return spread(found, "exact", "lanczos", "top", "bottom")

@@ -15,7 +15,7 @@ from lib.landscape import Codes
 from lib.studies.landscape import BETWEEN, problem, solutions
 
 SIDE = np.linspace(-1.25, 1.25, 31).round(3)  # of a slice, in units of the norm of the minimum
-PATH = 40  # places along a path
+PATH = 25  # places along a path
 PLANES = ("start and both solutions", "largest curvature", "random")
 
 
@@ -134,7 +134,7 @@ def _valleys(codes: Codes, starts: Tensor, smoothing: float) -> dict:
         "barrier": height[~hebbian].mean(),
         "separated": (height > 1e-4).mean(),
         "distinct": (apart > 1e-2).mean(),
-        "bottom": min(float(v[0] / v[-1]) for v in values),
+        "bottom": min(float(v[0] / v[-1].clamp_min(1e-30)) for v in values),  # a silent neuron's are all zero
     }
 
 
@@ -145,5 +145,6 @@ def _rise(loss, a: Tensor, b: Tensor) -> np.ndarray:
 
 
 def barrier_curves(found: xr.Dataset) -> xr.Dataset:
-    """A sweep of `barriers`."""
-    return spread(found, "random", "hebbian", "sgd", "reached", "from_hebbian", "barrier")
+    """A sweep of `barriers`; the loss from the Hebbian start is drawn beside all others."""
+    shown = found.assign(from_hebbian_shown=found.from_hebbian + 0 * found.reached)
+    return spread(shown, "random", "hebbian", "sgd", "reached", "from_hebbian_shown")

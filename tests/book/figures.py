@@ -101,12 +101,18 @@ codes["code"] = waves.where(waves > -3)
 codes["spread"] = waves.std("odor")
 codes = codes.assign_coords(mass=100_000 + 1000 * np.arange(20))
 codes["load"] = 1 + np.sin(codes.mass) * codes.unit / 100
+codes = codes.assign_coords(step=range(4))
+codes["walk_x"], codes["walk_y"] = 1 + 29 / 3 * codes.step, 20 - codes.step * codes.unit / 10
 codes["where"] = codes.neuron * codes.unit / 10
 Explorer(
     codes,
     [Select("learned", "learning"), Slider("unit", "gain", unit="dB")],
     [
-        Panel([Image("code", "response", source="simulation")], x=Axis("neuron", "neuron"), y=Axis("odor", "odor")),
+        Panel(
+            [Image("code", "response", source="simulation"), Points("walk_y", "walk", x="walk_x")],
+            x=Axis("neuron", "neuron"),
+            y=Axis("odor", "odor"),
+        ),
         Panel([Line("spread", "spread over odors")], x=Axis("where", "place"), y=Axis(label="standard deviation")),
         Panel([Bars("load", "load", source="recorded")], x=Axis("mass", "mass"), y=Axis(label="load")),
     ],

@@ -70,6 +70,19 @@ def test_every_mark_is_drawn(page):
     assert (int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")) == (30, 20)
 
 
+def test_points_lie_on_a_heat_map_where_its_axes_say(page):
+    """Four places from the first column to the last, downwards: cells of even size, so their steps are even too."""
+    plot = figure(page, "codes").locator(".explorer-svg").first
+    box = plot.locator("image")
+    left, width, top, height = (float(box.get_attribute(name)) for name in ("x", "width", "y", "height"))
+    path = plot.locator(".explorer-marker").get_attribute("d")
+    places = np.array(re.findall(r"M([-\d.]+),([-\d.]+)", path), float)
+    assert len(places) == 4
+    assert places[:, 0] + 4 == pytest.approx(left + width * (np.linspace(0, 29, 4) + 0.5) / 30, abs=4.5)
+    assert np.diff(places[:, 1]) == pytest.approx(2 * height / 20, abs=0.3)  # two odors down at a gain of 20
+    assert "walk, simulation from 1, 20 to 30, 14." in plot.get_attribute("aria-label")
+
+
 def test_logarithmic_axis_is_straight(page):
     """The required density falls as 1/N, so on two logarithmic axes its slope is the same everywhere."""
     page.click("#explorer-scaling >> text=Skip")

@@ -1,0 +1,97 @@
+"""What chapter 5 measures of the two convex energies, from small runs."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from lib import profile, theory
+from lib.studies import landscape as studies
+
+SMALL = {"n_neurons": 120, "n_glomeruli": 20}
+HERE = {**SMALL, "density": 0.2, "n_odors": 300}
+
+
+@pytest.mark.parametrize(("fan_in", "codes"), [(10, "linear"), (40, "linear"), (40, "thresholded")])
+def test_courses_close_where_the_solution_is_unique(fan_in, codes):
+    """Of 40 inputs from 20 glomeruli half the directions are flat: sqrt(1/2) of the distance stays, within 10 %."""
+    found = studies.courses(fan_in, codes, **SMALL, n_rows=8)
+    drawn = np.isfinite(found.hebbian)
+    np.testing.assert_allclose(found.hebbian[drawn], found.hebbian_theory[drawn])
+    assert found.apart < 1e-12
+    if fan_in > 20 and codes == "linear":
+        assert float(found.left) == pytest.approx(0.5**0.5, rel=0.1)
+        np.testing.assert_allclose(found.sgd_theory, 0.5**0.5)
+    else:
+        assert found.left < 0.1
+        assert np.isnan(found.sgd_theory).all()
+
+
+@pytest.mark.parametrize("gain", studies.GAINS)
+def test_line_is_two_parabolas_with_their_bottoms_at_the_ends(gain):
+    found = studies.line(**HERE, gain=gain)
+    assert abs(np.diff(found.loss, 3)).max() < 1e-9 * found.loss.max()
+    assert float(found.t[int(found.loss.values.argmin())]) == 1
+    height = found.energy / found.t**2
+    np.testing.assert_allclose(height[np.isfinite(height)], float(height[-1]), rtol=1e-9)
+    assert found.barrier < 0 < found.distance
+    assert 0 < found.cosine < 1
+
+
+def test_best_gain_brings_the_solutions_nearer():
+    raw, best = (studies.line(**HERE, gain=gain) for gain in studies.GAINS)
+    assert best.excess < raw.excess and best.distance < raw.distance
+    assert float(best.cosine) == pytest.approx(float(raw.cosine))
+
+
+def test_curvature_by_three_ways():
+    found = studies.curvatures(**SMALL, density=[0.1, 0.5], n_odors=4000, activity=0.1)
+    assert max(found["gap"]) < 1e-9
+    np.testing.assert_allclose(found["top"], found["top_exact"], rtol=0.3)  # 4000 odors for endless ones
+    np.testing.assert_allclose(found["mean"], found["mean_exact"], atol=5 * max(found["mean_se"]) + 0.002)
+
+
+def test_random_matrix_estimate_of_the_top():
+    """Against exact blocks at N = 800, D = 60, k = 30 to 600, three neurons each: 20 % below to 5 % above."""
+    rng = np.random.default_rng(0)
+    for k in (30, 120, 600):
+        circuit = studies.draw_circuit(rng, 3, 800, 60, k)
+        exact = np.linalg.eigvalsh(circuit.covariance()[0])
+        assert -0.2 < studies.largest_curvature(k, 60, 0.1) / exact[:, -1].mean() - 1 < 0.05
+        assert exact.mean() == pytest.approx(float(theory.moments(0.1).variance), rel=0.05)
+
+
+@pytest.mark.parametrize("loss", studies.CURVED)
+def test_spectrum_by_lanczos_is_the_exact_one(loss):
+    """24 weights: as many steps give the exact density for each start; from 4 starts it is the mean within sampling."""
+    found = studies.spectrum(loss, [2, 24], **HERE)
+    assert found.gap < 1e-8
+    step = float(found.height[1] - found.height[0])
+    mass = found.lanczos.sel(steps=24).sum("height") * step
+    assert float(mass) == pytest.approx(float(found.exact.sum() * step), abs=0.05)
+    far = abs(found.lanczos - found.exact).sum("height") * step
+    assert far[1] < 0.5 * far[0] or loss == "Hebbian energy"
+    assert found.bottom <= 1 <= found.top
+    assert (found.bottom < -0.001) == (loss == "smoothed readout, before learning")
+
+
+def test_curves_keep_what_the_figures_draw():
+    one = studies.courses(40, "linear", **SMALL)
+    found = xr.concat([one, one], xr.Variable("seed", [0, 1]))
+    curves = studies.course_curves(found)
+    assert {"hebbian_low", "sgd_high", "left", "hebbian_theory", "sgd_theory"} <= set(curves)
+    assert "seed" not in curves.dims
+
+
+@pytest.mark.parametrize(("name", "change"), [
+    ("n_neurons", {"n_neurons": 150}),
+    ("n_neurons", {"n_neurons": 10**9}),
+    ("n_odors", {"n_odors": 50}),
+    ("density", {"density": 0.01}),
+    ("activity", {"activity": 0.7}),
+    ("seed", {"seed": -1}),
+])  # fmt: skip
+def test_parameters_of_the_chapter_are_checked_in_one_sentence(name, change):
+    good = dict(n_neurons=300, n_glomeruli=50, density=0.2, n_odors=1000, activity=0.1, seed=0)
+    studies.check(profile.load(), **good)
+    with pytest.raises(ValueError, match=f"^{name} "):
+        studies.check(profile.load(), **(good | change))

@@ -115,8 +115,8 @@ def test_silent_neurons_stand_on_a_plateau():
     assert abs(slope(torch.zeros(3, 12, dtype=torch.float64))).max() == 0
     starts = landscape.random_start(rng, codes, 50)
     answered = torch.stack([(landscape.drive(w, codes) > codes.threshold).double().mean(-1) for w in starts])
-    own = (codes.answer > 0).double().mean(-1)
-    assert abs(answered.mean(0) - own).max() < 0.03
+    away = abs(answered - (codes.answer > 0).double().mean())
+    assert away.median() <= 1 / 500 and away.max() < 0.03  # silent inputs give several odors the same drive
     assert all(abs(slope(w)).max() > 0 for w in starts)
 
 

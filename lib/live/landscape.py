@@ -51,7 +51,7 @@ def line(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Ex
             Panel([simulated("energy", f"Hebbian energy, {SPREAD}", 0)], x=t,
                   y=Axis(label="height over the depth of the bowl", log=True)),
             Panel([simulated("loss", f"SGD loss, {SPREAD}", 1)], x=t,
-                  y=Axis(label="loss over that of no weights", limits=(0.4, 1.4))),
+                  y=Axis(label="height over the least loss", log=True)),
         ],
         name="line",
         title="Between the two solutions",
@@ -71,7 +71,7 @@ def slices(settings: Mapping, start: Mapping) -> Explorer:
         [Select("loss", "loss", options=LOSSES), Select("plane", "plane")],
         [
             Panel(
-                [Image("height", "height, lowest 0 to highest 1", limits=(0, 1)), *paths],
+                [Image("height", "root of the height, lowest 0 to highest 1", limits=(0, 1)), *paths],
                 x=Axis("x", "first direction, in norms of the minimum"),
                 y=Axis("y", "second direction"),
             )
@@ -95,7 +95,8 @@ def curvature(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) 
             Panel(
                 [
                     simulated("top", f"largest, matrix-free, {SPREAD}", 0),
-                    Line("top_exact", "exact blocks, endless odors", source="theory", color=0),
+                    Line("top_same", "exact blocks, the same odors", source="theory", color=0),
+                    Line("top_exact", "exact blocks, endless odors", source="theory", color=3),
                     Line("top_estimate", "random-matrix estimate", source="theory", color=2),
                     simulated("mean", f"mean, matrix-free, {SPREAD}", 1),
                     Line("mean_exact", "exact, endless odors", source="theory", color=1),
@@ -120,11 +121,11 @@ def spectrum(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -
         [
             Panel(
                 [
-                    simulated("lanczos", f"stochastic Lanczos, {SPREAD}", 0),
-                    Line("exact", "whole Hessian, simulation", low="exact_low", high="exact_high", color=1),
+                    Line("lanczos", f"stochastic Lanczos, {SPREAD}", low="lanczos_low", high="lanczos_high", color=0),
+                    Line("exact", "whole Hessian, simulation, mean over seeds", color=1),
                 ],
                 x=Axis("height", f"eigenvalue over the mean eigenvalue, {LAMBDA}"),
-                y=Axis(label="density of eigenvalues", limits=(0, 4)),
+                y=Axis(label="density of eigenvalues", limits=(0, 2.2)),
             )
         ],
         name="spectrum",
@@ -138,7 +139,7 @@ def fluctuation(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0
     measured, forms, wide = [], [], []
     for i, (name, label) in enumerate(SHOWN.items()):
         own, at = name.replace(" ", "_"), {"color": i}
-        measured.append(simulated(f"variance_{own}", f"{label}, {SPREAD}", x=f"curvature_{own}", **at))
+        measured.append(simulated(f"variance_{own}", label, x=f"curvature_{own}", **at))
         wide.append(simulated(f"variance_{own}", label, x=f"flatness_{own}", **at))
         forms.append(Line(f"expected_{own}", f"closed form, {label}", x=f"curvature_{own}", source="theory", **at))
     variance = Axis(label="variance of the weights, over its mean by the closed form", log=True, limits=(0.02, 20))
@@ -152,6 +153,7 @@ def fluctuation(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0
         ],
         name="fluctuation",
         title="Fluctuations against curvature and flatness",
+        caption="Means over neurons and seeds of two directions each, with their range over seeds.",
         start=start,
         question=Question("Each familiar odor is shown once an epoch. With which power of the curvature does the "
                           "variance of the weights grow?", "slope_epochs", (-2, 2)),
@@ -160,6 +162,7 @@ def fluctuation(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0
 
 def barriers(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Explorer:
     """What lies between minima of the thresholded readout, and how good they are."""
+    between = Axis("t", "from one minimum to the other")
     return figure(
         recipe, found, seed,
         [Slider("smoothing", "smoothing of the threshold")],
@@ -168,11 +171,12 @@ def barriers(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -
                 [
                     simulated("random", "between minima from random starts", 0),
                     simulated("hebbian", "to the minimum from the Hebbian start", 1),
-                    Line("sgd", "SGD loss on the same lines, simulation", low="sgd_low", high="sgd_high", color=2),
                 ],
-                x=Axis("t", "from one minimum to the other"),
-                y=Axis(label="loss above the straight line"),
+                x=between,
+                y=Axis(label="readout's loss above the straight line", limits=(-0.05, 0.2)),
             ),
+            Panel([simulated("sgd", "on the same lines", 2)], x=between,
+                  y=Axis(label="SGD loss above the straight line")),
             Panel(
                 [
                     simulated("reached", "from random starts", 0),
@@ -185,5 +189,7 @@ def barriers(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -
         ],
         name="barriers",
         title="Minima of the thresholded readout",
+        caption="Losses over that of a silent neuron; means over pairs of minima and neurons, and their range over "
+        "seeds.",
         start=start,
     )  # fmt: skip

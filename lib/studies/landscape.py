@@ -16,8 +16,8 @@ LINE = np.linspace(-0.5, 1.5, 41).round(3)  # on it 0 is the Hebbian solution an
 BETWEEN = np.linspace(0, 1, 41)
 LOWEST = 1e-5  # distance that is drawn
 TIMES = np.unique(np.geomspace(1, 2000, 40).round()).astype(int)  # steps of a batch rule
-HEIGHTS = np.linspace(-1, 8, 181)  # of eigenvalues, in units of their mean
-BLUR = 0.1  # width of a Gaussian through which eigenvalues are seen, in the same units
+HEIGHTS = np.linspace(-1, 8, 136)  # of eigenvalues, in units of their mean
+BLUR = 0.2  # width of a Gaussian through which eigenvalues are seen, in the same units
 GAINS = ("as it is", "best for prediction")
 CURVED = {  # loss, smoothing, and whether at its minimum or at the random weights from which learning starts
     "Hebbian energy": ("hebbian", 0.0, True),
@@ -112,8 +112,8 @@ def solutions(codes: Codes, gain: str = GAINS[0]) -> tuple[Tensor, Tensor, Tenso
 def line(n_neurons: int, n_glomeruli: int, density: float, n_odors: int, gain: str, **settings) -> xr.Dataset:
     """Both losses along the line from the Hebbian solution (0) to that of gradient descent (1), mean over neurons.
 
-    "energy": above its minimum, where it is left out, over that minimum's depth below W = 0. "loss": over the loss of
-    W = 0. "barrier": the largest over neurons of `barrier` over the loss at its minimum.
+    "energy": above its minimum, where it is left out, over that minimum's depth below W = 0. "loss": likewise,
+    over the least loss. "barrier": the largest over neurons of `barrier` over the loss at its minimum.
     """
     _, _, codes = problem(n_neurons, n_glomeruli, density, n_odors, **settings)
     hebbian, sgd, factor = solutions(codes, gain)
@@ -121,11 +121,10 @@ def line(n_neurons: int, n_glomeruli: int, density: float, n_odors: int, gain: s
     energy = landscape.along(lambda w: landscape.hebbian_energy(w, codes, factor), *ends, LINE)
     depth = -landscape.hebbian_energy(hebbian, codes, factor).cpu().numpy()
     loss = landscape.along(lambda w: landscape.squared_loss(w, codes), *ends, LINE)
-    silent = (codes.target**2).mean(-1).cpu().numpy() / 2
     heights = landscape.along(lambda w: landscape.squared_loss(w, codes), *ends, BETWEEN)
     found = {
         "energy": ("t", np.where(LINE == 0, np.nan, ((energy + depth) / depth).mean(1))),
-        "loss": ("t", (loss / silent).mean(1)),
+        "loss": ("t", np.where(LINE == 1, np.nan, (loss / heights[-1] - 1).mean(1))),
         "barrier": (landscape.barrier(heights, BETWEEN) / heights[-1]).max(),
         "distance": float(((hebbian - sgd).norm(dim=1) / sgd.norm(dim=1)).mean()),
         "cosine": float(torch.cosine_similarity(hebbian, sgd, dim=1).mean()),
@@ -144,7 +143,7 @@ def curvatures(n_neurons: int, n_glomeruli: int, density: list, n_odors: int, ac
                seed: int = 0, device: str = "cpu") -> dict:  # fmt: skip
     """Largest and mean curvature of the SGD loss at each density: matrix-free, and by the exact blocks (`eq-blocks`).
 
-    "gap": the relative distance of the matrix-free largest from that of the same codes' blocks.
+    The blocks are those of the same codes ("same") and those of endless odors ("exact"). "gap": the relative distance of the matrix-free largest from that of the same codes' blocks.
     """
     rows = []
     for p in density:
@@ -161,8 +160,8 @@ def curvatures(n_neurons: int, n_glomeruli: int, density: list, n_odors: int, ac
         block = circuit.covariance()[0]
         exact = np.linalg.eigvalsh(block)
         size = weights.numel()
-        rows.append([largest, estimate / size, error / size, exact.max(), exact.mean(), abs(largest / same - 1)])
-    names = ("top", "mean", "mean_se", "top_exact", "mean_exact", "gap")
+        rows.append([largest, estimate / size, error / size, same, exact.max(), exact.mean(), abs(largest / same - 1)])
+    names = ("top", "mean", "mean_se", "top_same", "top_exact", "mean_exact", "gap")
     return dict(zip(names, np.array(rows).T, strict=True))
 
 
@@ -178,7 +177,7 @@ def curvature_curves(found: xr.Dataset, n_neurons: int) -> xr.Dataset:
     sizes = (found.density * n_neurons, found.n_glomeruli, found.activity)
     forms = {"top_estimate": xr.apply_ufunc(largest_curvature, *sizes)}
     forms["mean_estimate"] = xr.apply_ufunc(lambda a: theory.moments(a).variance, found.activity) + 0 * found.density
-    return spread(found, "top", "mean", "top_exact", "mean_exact").assign(forms)
+    return spread(found, "top", "mean", "top_same", "top_exact", "mean_exact").assign(forms)
 
 
 # ---- all eigenvalues

@@ -14,7 +14,7 @@ from lib.cortex import tensor
 from lib.landscape import Codes
 from lib.studies.landscape import BETWEEN, problem, solutions
 
-SIDE = np.linspace(-1.25, 1.25, 31).round(3)  # of a slice, in units of the norm of the minimum
+SIDE = np.linspace(-1.5, 1.5, 31).round(3)  # of a slice, in units of the norm of the minimum
 PATH = 25  # places along a path
 PLANES = ("start and both solutions", "largest curvature", "random")
 
@@ -23,8 +23,9 @@ PLANES = ("start and both solutions", "largest curvature", "random")
 def slices(n_neurons: int, n_glomeruli: int, density: float, n_odors: int, **settings) -> xr.Dataset:
     """Each loss of one neuron over planes through its minimum, and the paths of both rules from nothing or near it.
 
-    "height": from 0, the lowest of the slice, to 1, the highest. Coordinates are relative to the minimum, in units of
-    its norm; a path off the plane is shown by its projection.
+    "height": the root of the height, from 0, the lowest of the slice, to 1, the highest, so that it grows evenly in a
+    round bowl. Coordinates are relative to the minimum, in units of its norm; a path off the plane is shown by its
+    projection.
     """
     rng, _, codes = problem(n_neurons, n_glomeruli, density, n_odors, n_rows=1, **settings)
     shown = [_slices_of(rng, codes, loss) for loss in landscape.LOSSES]
@@ -67,7 +68,7 @@ def _plane(loss, centre: Tensor, pair: Tensor, paths: dict) -> xr.Dataset:
     side = torch.from_numpy(SIDE).to(centre)
     weights = centre + side[:, None, None] * across[0] + side[:, None] * across[1]
     height = torch.stack([torch.stack([loss(w[None])[0] for w in row]) for row in weights]).cpu().numpy()
-    found = {"height": (("x", "y"), (height - height.min()) / (height.max() - height.min()))}
+    found = {"height": (("x", "y"), np.sqrt((height - height.min()) / (height.max() - height.min())))}
     for name, path in paths.items():
         places = (path[:, 0] @ across.mT / size**2).cpu().numpy()
         places[(abs(places) > SIDE[-1]).any(axis=1)] = np.nan

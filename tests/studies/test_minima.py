@@ -25,7 +25,7 @@ def test_slices_have_their_lowest_place_in_the_middle(slices):
 def test_hebbian_slices_are_round(slices):
     x, y = np.meshgrid(minima.SIDE, minima.SIDE, indexing="ij")
     for plane in minima.PLANES:
-        expected = (x**2 + y**2) / (x**2 + y**2).max()
+        expected = np.hypot(x, y) / np.hypot(x, y).max()
         np.testing.assert_allclose(slices.height.sel(loss="hebbian", plane=plane), expected, atol=1e-9)
 
 
@@ -43,8 +43,8 @@ def test_paths_end_at_their_rules_solutions(slices):
 def test_paths_that_descend_a_slice_go_down(slices):
     found = slices.sel(loss="sgd", plane=minima.PLANES[0])
     heights = found.height.interp(x=found.sgd_path_x, y=found.sgd_path_y).values
-    assert heights[-1] < 0.02 < heights[0]
-    assert np.diff(heights).max() < 0.01
+    assert heights[-1] < 0.1 < heights[0]
+    assert np.diff(heights).max() < 0.02
 
 
 def test_barriers_of_the_readout_and_none_of_the_sgd_loss():

@@ -143,7 +143,8 @@ def curvatures(n_neurons: int, n_glomeruli: int, density: list, n_odors: int, ac
                seed: int = 0, device: str = "cpu") -> dict:  # fmt: skip
     """Largest and mean curvature of the SGD loss at each density: matrix-free, and by the exact blocks (`eq-blocks`).
 
-    The blocks are those of the same codes ("same") and those of endless odors ("exact"). "gap": the relative distance of the matrix-free largest from that of the same codes' blocks.
+    The blocks are those of the same codes ("same") and those of endless odors ("exact"). "gap": the relative distance
+    of the matrix-free largest from that of the same codes' blocks.
     """
     rows = []
     for p in density:

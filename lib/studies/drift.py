@@ -107,6 +107,7 @@ def drift_course(
     checks.choice("drift", drift, ("diffusing", "rotating"))
     checks.number("speed", speed, 0, 0.1)
     checks.number("learning_rate", learning_rate, 0, 0.5, open_low=True)
+    checks.scalar("density", density, 0, 1, open_low=True)
     rng = np.random.default_rng(seed)
     sizes = (n_neurons, sample)
     first, other = ([draw_weights(rng, n, n_glomeruli) for n in sizes] for _ in range(2))

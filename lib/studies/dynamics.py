@@ -1,5 +1,7 @@
 """What chapter 4 measures while the world stays the same: modes, fluctuations, speed against accuracy, schedules."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 import xarray as xr
@@ -23,8 +25,10 @@ FINE = np.geomspace(0.001, 0.2, 41)  # learning rates at which a closed form is 
 
 def check(run: Profile, n_neurons, n_glomeruli, density, seed) -> None:
     """ValueError with one sentence for a parameter of chapter 4 out of its range, or too large for the profile."""
-    checks.whole("n_glomeruli", n_glomeruli, 8)
+    checks.whole("n_neurons", n_neurons, 200)
+    checks.whole("n_glomeruli", n_glomeruli, 8, min(n_neurons // 2, 1000))
     checks.whole("n_neurons", n_neurons, 200, largest_network(4 * n_glomeruli, 10_000, run.memory) // 2)
+    checks.scalar("density", density, 20 / n_neurons, 0.5)  # half and twice of it are shown, too
     check_settings(n_neurons, n_glomeruli, density, None, 1000, 0.1, "gaussian")
     check_run(seed, run.device)
 
@@ -199,6 +203,8 @@ def settle(
     settled error 1/r^2 - 1 over that of the mean weights B = I in the same network; "product": that times
     "relaxation", the fitted time constant in presentations.
     """
+    checks.scalar("learning_rate", learning_rate, 0, 0.5, open_low=True)
+    checks.scalar("density", density, 0, 1, open_low=True)
     left_rng, right_rng, mask_rng, shown = np.random.default_rng(seed).spawn(4)
     left = draw_weights(left_rng, n_neurons, n_glomeruli)
     place = Environment(left, draw_weights(right_rng, sample, n_glomeruli))
@@ -229,9 +235,13 @@ def trade_curves(found: xr.Dataset, n_neurons: int) -> xr.Dataset:
 def scheduled_course(schedule: str, codes: str, **settings) -> dict:
     """`online` under one of the schedules of `lib.dynamics`, without cosines."""
     checks.choice("schedule", schedule, dynamics.SCHEDULES)
-    rate = dynamics.SCHEDULES[schedule]
-    course = online(learning_rate=lambda t: min(0.5, rate(t)), codes=codes, cosines=False, **settings)
+    course = online(learning_rate=_rate(schedule), codes=codes, cosines=False, **settings)
     return {"presentations": course.presentations, "drive": course.drive}
+
+
+def _rate(schedule: str) -> Callable[[int], float]:
+    """The schedule as the online rule takes it, at most one half."""
+    return lambda t: min(0.5, dynamics.SCHEDULES[schedule](t))
 
 
 def schedule_curves(found: xr.Dataset, fan_in: float, n_glomeruli: int, activity: float = 0.1) -> xr.Dataset:
@@ -242,8 +252,7 @@ def schedule_curves(found: xr.Dataset, fan_in: float, n_glomeruli: int, activity
     times = np.unique(np.geomspace(found.presentations[0], found.presentations[-1], 40).astype(int))
     every = np.arange(1, times[-1] + 1)
     worth = [
-        dynamics.effective_odors([min(0.5, dynamics.SCHEDULES[name](t)) for t in every])
-        for name in found.schedule.values
+        dynamics.effective_odors([rate(t) for t in every]) for rate in map(_rate, found.schedule.values)
     ]
     worth = xr.DataArray(
         np.array(worth)[:, times - 1], dims=["schedule", "fine"], coords={"schedule": found.schedule, "fine": times}

@@ -35,8 +35,8 @@ def two_layer_curves(found: xr.Dataset) -> xr.Dataset:
         f"{name}_theory": xr.apply_ufunc(linear_networks.saxe, fine, strength, found.start) / strength
         for name, strength in zip(MODES, strengths, strict=True)
     }
-    halves = [np.log(strength / found.start - 1) / (2 * strength) for strength in strengths]
-    return spread(found, *MODES).assign(exact | {"factor": halves[-1] / halves[0]})
+    first, last = (xr.apply_ufunc(linear_networks.saxe_half_time, strengths[i], found.start) for i in (0, -1))
+    return spread(found, *MODES).assign(exact | {"factor": last / first})
 
 
 def sanger_course(

@@ -25,21 +25,28 @@ N_SHOWN = 400  # odors over which the one-odor cosine is averaged
 
 def check(run: Profile, n_neurons, n_glomeruli, density, n_odors, activity, seed) -> None:
     """ValueError with one sentence for a parameter of chapter 2 out of its range, or too large for the profile."""
-    checks.whole("n_glomeruli", n_glomeruli, 8)
-    checks.whole("n_odors", n_odors, 400)
-    largest = int(np.sqrt(run.memory / 8 / 4))  # the covariance of all senders, at the largest factor
-    checks.whole("n_neurons", n_neurons, max(160, int(max(INPUTS) * n_glomeruli)), largest / FACTORS.max())
-    checks.number("density", density, 4 / n_neurons, 1 / FACTORS.max())
-    checks.number("activity", activity, 0.01, 0.5 / FACTORS.max())
+    factor = int(FACTORS.max())
+    most = int(np.sqrt(run.memory / 16 / run.sample))  # inputs of a neuron: their covariances fill half the memory
+    largest = int(np.sqrt(run.memory / 32))  # senders: their covariance fills a quarter of it
+    checks.whole("n_glomeruli", n_glomeruli, 8, most // max(INPUTS))
+    checks.whole("n_neurons", n_neurons, max(160, int(max(INPUTS) * n_glomeruli)), largest // factor)
+    checks.whole("n_odors", n_odors, 400, run.memory // (32 * factor * n_neurons))  # four copies of the left codes
+    checks.scalar("density", density, 4 / n_neurons, min(1, round(most / n_neurons, 2)) / factor)
+    checks.scalar("activity", activity, 0.01, 0.5 / factor)
     check_settings(n_neurons, n_glomeruli, density, None, n_odors, activity, "gaussian")
     check_run(seed, run.device)
 
 
-def draw(n_neurons, n_glomeruli, density, n_odors, *, sample, seed, **settings) -> tuple[Batch, Generator, tuple]:
+def draw(
+    n_neurons, n_glomeruli, density, n_odors, *, activity, sample, seed, codes="thresholded", **settings
+) -> tuple[Batch, Generator, tuple]:
     """A network in which every receiving neuron has exactly density x n_neurons inputs.
 
-    With a generator for all that follows, and both sides' codes of novel odors.
+    With a generator for all that follows, and both sides' codes of novel odors. BadSetting names a setting out of its
+    range.
     """
+    check_settings(n_neurons, n_glomeruli, density, None, n_odors, activity, "gaussian", codes=codes)
+    settings |= dict(activity=activity, codes=codes)
     network, more = np.random.default_rng(seed).spawn(2)
     fan_in, sample = max(1, round(density * n_neurons)), min(sample, n_neurons)
     drawn, *novel = flow.draw_batch(network, n_neurons, n_glomeruli, fan_in, n_odors, sample=sample, **settings)
@@ -51,6 +58,8 @@ def learn(drawn: Batch, time: Sequence[float], *, target=None, covariance=None, 
 
     Other target and covariance than the batch's own make another learner.
     """
+    checks.number("time", time, 0)
+    checks.scalar("decay", decay, 0)
     target = drawn.hebbian if target is None else target
     covariance = drawn.covariance if covariance is None else covariance
     # Top eigenvalues are 2 to 2.5 times the pace, and Lanczos needs some 2.5 times the root of eigenvalue times time.
@@ -81,6 +90,7 @@ def star(
     a random direction on the same synapses.
     """
     checks.choice("parameter", parameter, PARAMETERS)
+    checks.scalar("factor", factor, 0, open_low=True)
     sizes = dict(n_neurons=n_neurons, n_glomeruli=n_glomeruli, density=density, activity=activity)
     sizes[parameter] = type(sizes[parameter])(sizes[parameter] * factor)
     drawn, rng, _ = draw(n_odors=n_odors, codes=codes, sample=sample, seed=seed, device=device, **sizes)
@@ -89,11 +99,10 @@ def star(
     shuffled = drawn.hebbian_of(drawn.y_r[:, torch.from_numpy(rng.permutation(n_odors)).to(device)])
     random = tensor(rng.standard_normal(shuffled.shape), device)
     form = theory.linear_update_cosine(k, sizes["n_glomeruli"], time)
-    holds = (codes == "linear") & theory.linear_update_holds(k, sizes["n_glomeruli"], time)
     return {
         **_presentations(drawn, weights, rng),
         "averaged": [float(updates.cosine(drawn.hebbian, s)) for s in signals],
-        "averaged_theory": np.where(holds, form, np.nan),
+        "averaged_theory": np.where(codes == "linear", form, np.nan),
         "averaged_shuffled": [float(updates.cosine(shuffled, s)) for s in signals],
         "averaged_random": [float(updates.cosine(random, s)) for s in signals],
     }
@@ -138,6 +147,7 @@ def spectrum(
     inputs: float, time: Sequence[float], *, n_neurons: int, n_glomeruli: int, decay: float = 0.0, **settings
 ) -> dict:
     """Cosine of odor-averaged increments along gradient descent for `inputs` synapses a glomerulus, k/D."""
+    checks.scalar("inputs", inputs, 0, n_neurons / n_glomeruli, open_low=True)
     drawn, *_ = draw(n_neurons, n_glomeruli, inputs * n_glomeruli / n_neurons, **settings)
     signals = drawn.signal(learn(drawn, time, decay=decay))
     return {"averaged": [float(updates.cosine(drawn.hebbian, s)) for s in signals]}
@@ -171,6 +181,7 @@ def one_by_one(time: Sequence[float], *, learning_rate: float, n_neurons, n_glom
 
 def batches(time: Sequence[float], size: Sequence[int], *, density: float, **settings) -> xr.Dataset:
     """Cosine of both increments averaged over batches of `size` odors, along gradient descent, with `eq-batch`."""
+    checks.number("size", size, 1)
     drawn, rng, _ = draw(density=density, **settings)
     mask, y_r, y_l = drawn.mask, drawn.y_r, drawn.y_l
     measured, expected = np.empty((2, len(time), len(size)))

@@ -98,6 +98,7 @@ def test_bad_settings_are_named():
         "overlap": lambda: studies.switch_course("sgd", 0.1, 1.5),
         "drift": lambda: studies.drift_course("jumping", 0.001, 0.1, **sizes),
         "speed": lambda: studies.drift_course("rotating", 2.0, 0.1, **sizes),
+        "density": lambda: studies.drift_course("rotating", 0.001, 0.1, **sizes | {"density": 1.2}),
     }.items():
         with pytest.raises(ValueError, match=f"^{name} must be"):
             call()

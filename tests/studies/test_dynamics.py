@@ -108,7 +108,12 @@ def test_schedules_follow_their_effective_odors(schedule, codes, tolerance):
         ("n_neurons", {"n_neurons": 10}),
         ("n_neurons", {"n_neurons": 10**8}),
         ("n_glomeruli", {"n_glomeruli": 2}),
+        ("n_glomeruli", {"n_glomeruli": 10**6}),
+        ("n_glomeruli", {"n_glomeruli": 400}),
         ("density", {"density": 0}),
+        ("density", {"density": 0.01}),
+        ("density", {"density": 0.6}),
+        ("density", {"density": [0.1, 0.2]}),
         ("seed", {"seed": -1}),
     ],
 )
@@ -126,6 +131,7 @@ def test_bad_settings_are_named():
         "learning_rate": lambda: studies.mode_course("sgd", 0.9, 2),
         "codes": lambda: studies.settled_weights(0.1, "binary"),
         "schedule": lambda: studies.scheduled_course("2/t", "linear"),
+        "density": lambda: studies.settle(0.01, 20, 1.2, n_neurons=100),
     }.items():
         with pytest.raises(ValueError, match=f"^{name} must be"):
             call()

@@ -175,6 +175,10 @@ def test_how_far_a_parameter_moves_each_cosine():
         ("density", {"density": 0.5}),
         ("activity", {"activity": 0.4}),
         ("n_odors", {"n_odors": 10}),
+        ("n_odors", {"n_odors": 10**7}),
+        ("n_glomeruli", {"n_glomeruli": 300, "n_neurons": 2000}),
+        ("density", {"n_neurons": 2000, "density": 0.2}),
+        ("density", {"density": [0.05, 0.1]}),
         ("seed", {"seed": -1}),
     ],
 )
@@ -183,3 +187,21 @@ def test_parameters_of_the_chapter_are_checked_in_one_sentence(name, change):
     studies.check(profile.load(), **good)
     with pytest.raises(ValueError, match=f"^{name} "):
         studies.check(profile.load(), **(good | change))
+
+
+def test_bad_settings_are_named():
+    settled = SMALL | dict(seed=0)
+    sizes = {name: value for name, value in settled.items() if name != "density"}
+    for name, call in {
+        "parameter": lambda: studies.star("fan_in", 1.0, TIME, **SMALL),
+        "factor": lambda: studies.star("density", -1.0, TIME, **SMALL),
+        "density": lambda: studies.star("density", 10.0, TIME, **SMALL),
+        "codes": lambda: studies.star("density", 1.0, TIME, codes="binary", **SMALL),
+        "time": lambda: studies.gains([-1.0], [1.0], **settled),
+        "inputs": lambda: studies.spectrum(20.0, TIME, **sizes),
+        "decay": lambda: studies.spectrum(1.0, TIME, decay=-0.1, **sizes),
+        "size": lambda: studies.batches(TIME, [0], **settled),
+        "learner": lambda: signals.signals("nobody", 0.1, TIME, **settled),
+    }.items():
+        with pytest.raises(ValueError, match=f"^{name} must be"):
+            call()

@@ -6,6 +6,7 @@ import xarray as xr
 from lib import profile, theory, updates
 from lib.studies import signals
 from lib.studies import updates as studies
+from lib.sweep import sweep
 
 SMALL = dict(n_neurons=200, n_glomeruli=16, density=0.16, activity=0.1, n_odors=400, sample=60)
 TIME = [0.5, 2.0]
@@ -52,26 +53,29 @@ def test_one_odor_cosine_by_increments_formed_one_by_one():
 
 
 def test_without_differences_between_odors_the_one_odor_formula_is_exact():
-    """Linear codes, many inputs: every odor's synapses weigh alike, and the three values meet within .05."""
+    """Linear codes, many inputs: every odor's synapses weigh alike, and the three values meet within .05.
+
+    Random weights that share nothing with the answer, of power rho^2, have the cosine 1 / sqrt(1 + rho^2).
+    """
     found = studies.star("density", 1.0, TIME, codes="linear", **SMALL | dict(n_glomeruli=60, density=0.5, sample=200))
     np.testing.assert_allclose(found["presentation"], found["presentation_theory"], atol=0.05)
     np.testing.assert_allclose(found["presentation_pooled"], found["presentation_theory"], atol=0.05)
     np.testing.assert_allclose(found["averaged"], found["averaged_theory"], atol=0.03)
+    alone = (2 - np.square(found["presentation_theory"])) ** -0.5
+    np.testing.assert_allclose(found["presentation_random"], alone, atol=0.03)
 
 
 def test_spectrum_curves_find_the_least_agreement():
     settings = dict(n_neurons=200, n_glomeruli=20, n_odors=600, sample=100, activity=0.1)
-    grid = [(codes, inputs) for codes in ("linear", "thresholded") for inputs in (0.25, 1.0, 4.0)]
-    found = [studies.spectrum(k, [1.0, 2.0], codes=codes, seed=0, **settings)["averaged"] for codes, k in grid]
-    dims = ("codes", "inputs", "decay", "seed", "time")
-    coords = dict(codes=["linear", "thresholded"], inputs=[0.25, 1, 4], decay=[0.0], seed=[0], time=[1.0, 2.0])
-    sweep = xr.Dataset({"averaged": (dims, np.reshape(found, (2, 3, 1, 1, 2)))}, coords=coords)
-    curves = studies.spectrum_curves(sweep, 20)
-    assert curves.least.sel(time=2.0).item() == 1
+    grid = {"codes": ["linear", "thresholded"], "inputs": [0.25, 1.0, 4.0], "decay": [0.0, 1.0], "time": [1.0, 2.0]}
+    found = sweep(studies.spectrum, grid, along="time", **settings)
+    curves = studies.spectrum_curves(found, 20)
+    np.testing.assert_array_equal(curves.least.sel(time=2.0), 1)
     np.testing.assert_allclose(curves.by_time_theory.isel(fine_time=-1), curves.linear.sel(time=2.0), atol=0.04)
     ends_and_middle = curves.by_inputs_theory.isel(fine_inputs=[0, 20, 40]).sel(time=2.0).squeeze()
     np.testing.assert_allclose(ends_and_middle, curves.linear.sel(time=2.0).squeeze(), atol=0.04)
     assert curves.by_time_theory.sel(inputs=0.25).isnull().sum() == 0
+    assert (curves.linear.sel(decay=1.0) > curves.linear.sel(decay=0.0) + 0.03).sel(time=2.0).all()
 
 
 def test_batches_run_from_one_odor_to_all():

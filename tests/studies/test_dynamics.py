@@ -135,3 +135,22 @@ def test_bad_settings_are_named():
     }.items():
         with pytest.raises(ValueError, match=f"^{name} must be"):
             call()
+
+
+def test_excess_is_over_the_error_of_the_same_network():
+    """With 60 neurons that error is far from D/k; the excess is still within 12 % of `eq-trade-off` (two seeds)."""
+    for seed in (0, 1):
+        found = studies.settle(0.01, 20, 0.3, n_neurons=60, n_streams=16, seed=seed)
+        assert found["excess"] == pytest.approx(0.01 * dynamics.trade_off(18, 20), rel=0.12)
+
+
+def test_trade_curves_know_the_density_and_the_glomeruli():
+    grid = {"learning_rate": [0.1, 0.2], "density": [0.2, 0.8], "n_glomeruli": [4, 8]}
+    curves = studies.trade_curves(sweep(studies.settle, grid, n_neurons=40, sample=3), n_neurons=40)
+    for density, fan_in in ((0.2, 8), (0.8, 32)):
+        for d in (4, 8):
+            here = curves.sel(density=density, n_glomeruli=d)
+            e0 = d / fan_in
+            np.testing.assert_allclose(here.product_theory, (1 + e0) * d / 2)
+            excess = theory.linear_online_error(curves.rate, fan_in, d) - e0
+            np.testing.assert_allclose(here.excess_theory, excess)

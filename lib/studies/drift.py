@@ -14,7 +14,7 @@ DURATION = {"hebbian": 6, "sgd": 40}  # of the course in the new environment, in
 N_STEPS = 30  # checkpoints of that course
 OVERLAPS = np.linspace(0, 1, 41)  # at which the large-network limit is drawn
 SLOW = 2  # a best rate is sought where it is above so many times the speed: a rotation comes round for slower ones
-HELD = 0.1  # codes are held for so long, in units of 1 / eta, while they drift
+HELD = 0.1  # codes are held for so long while they drift, in units of 1 / (eta + speed)
 
 
 def environments(rng: np.random.Generator, overlap: float, n_inputs: int, n_receiving: int) -> list[Environment]:
@@ -102,7 +102,9 @@ def drift_course(
 ) -> dict:
     """Settled error of online Hebb with linear codes while both cortices' input weights drift (`eq-drift`).
 
-    "error": 1/r^2 - 1 for the codes of the moment, mean over 5 relaxation times after as many to settle.
+    "error": 1/r^2 - 1 for the codes of the moment, mean over 5 relaxation times after as many to settle. Codes move in
+    small steps, each after `HELD`; the mean is over the moments before and after a step, which cancels its size to
+    first order.
     """
     checks.choice("drift", drift, ("diffusing", "rotating"))
     checks.number("speed", speed, 0, 0.1)
@@ -112,7 +114,7 @@ def drift_course(
     sizes = (n_neurons, sample)
     first, other = ([draw_weights(rng, n, n_glomeruli) for n in sizes] for _ in range(2))
     mask = tensor(rng.random((sample, n_neurons)) < density, device)
-    held = max(1, round(HELD / learning_rate))
+    held = max(1, round(HELD / (learning_rate + speed)))
     n_blocks = round(10 / learning_rate / held)
     weights, errors = torch.zeros(n_streams, sample, n_neurons, device=device), []
     now = first
@@ -120,9 +122,9 @@ def drift_course(
         place = Environment(*now)
         draw = place.sampler(rng, device)
         weights = hebbian_steps(weights, mask, *draw(n_streams, held), np.full(held, learning_rate))
-        if block >= n_blocks / 2:
-            errors.append(float((place.alignment(weights) ** -2 - 1).mean()))
         now = _drifted(rng, drift, speed * held, block + 1, now, first, other)
+        if block >= n_blocks / 2:
+            errors += [float((seen.alignment(weights) ** -2 - 1).mean()) for seen in (place, Environment(*now))]
     return {"error": float(np.mean(errors))}
 
 

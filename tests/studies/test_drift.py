@@ -56,11 +56,11 @@ def test_curves_of_a_switch():
 
 @pytest.mark.parametrize(("drift", "speed"), [("diffusing", 0.001), ("rotating", 0.003)])
 def test_error_under_drift(drift, speed):
-    """Within 12 % at three rates around the best (one seed)."""
-    for rate in (0.004, 0.016, 0.064):
+    """Within 8 % from rates as slow as the drift to fast ones (mean of two seeds): holding the codes costs less."""
+    for rate in (speed, 0.004, 0.016, 0.064):
         settings = dict(n_neurons=500, n_glomeruli=20, density=0.4)
-        found = studies.drift_course(drift, speed, rate, **settings)
-        assert found["error"] == pytest.approx(dynamics.drift_error(rate, speed, 200, 20, drift), rel=0.12)
+        found = np.mean([studies.drift_course(drift, speed, rate, seed=seed, **settings)["error"] for seed in (0, 1)])
+        assert found == pytest.approx(dynamics.drift_error(rate, speed, 200, 20, drift), rel=0.08)
 
 
 def test_drifting_weights_keep_their_variance_and_their_correlation():

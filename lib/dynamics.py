@@ -73,6 +73,11 @@ def draw_weights(rng: np.random.Generator, n_neurons: int, n_glomeruli: int) -> 
     return rng.standard_normal((n_neurons, n_glomeruli), np.float32) / n_glomeruli**0.5
 
 
+def checkpoints(duration: float, learning_rate: float, n: int) -> np.ndarray:
+    """Presentations (n,) at which a course is looked at, even in their logarithm up to `duration` / learning_rate."""
+    return np.maximum(1, np.round(np.geomspace(0.1, duration, n) / learning_rate)).astype(int)
+
+
 def learn(rule: str, weights: Tensor, draw: Draw, rate: float, stops: Sequence[int]) -> Iterator[Tensor]:
     """Weights (n_streams, n_receiving, n_inputs) after each of `stops` presentations, each stream with its own odors.
 

@@ -57,7 +57,7 @@ def test_streams_of_odors_have_the_exact_mean(rule, place):
 @pytest.mark.parametrize("rule", ["hebbian", "sgd"])
 def test_a_stop_between_changes_nothing(rule, place):
     draws = np.random.default_rng(3)
-    seen = [place.sampler(draws)(2, 30) for _ in range(1)][0]
+    seen = place.sampler(draws)(2, 30)
 
     def draw(n_streams, n):
         part = tuple(y[..., draw.at : draw.at + n] for y in seen)

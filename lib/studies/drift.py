@@ -45,15 +45,14 @@ def switch_course(
 
     The weights have settled in the old one before. "old", "new": memory as the mean over streams; "old_alignment",
     "new_alignment": drive alignment; `_theory`: of the mean weights. "kept": alignment on old odors at the end;
-    "forgetting": fitted rate at which the part of the old memory fades that is not the new one's, over eta.
+    "forgetting": fitted rate at which the old memory fades under Hebb, over eta.
     """
     checks.choice("rule", rule, tuple(DURATION))
     checks.scalar("overlap", overlap, 0, 1)
     checks.number("learning_rate", learning_rate, 0, 0.5, open_low=True)
     world, shown = np.random.default_rng(seed).spawn(2)
-    places = dict(zip(("old", "new"), environments(world, overlap, n_inputs, n_receiving), strict=True))
-    old, new = places.values()
-    presentations = np.maximum(1, np.round(np.geomspace(0.05, DURATION[rule], N_STEPS) / learning_rate)).astype(int)
+    old, new = environments(world, overlap, n_inputs, n_receiving)
+    presentations = dynamics.checkpoints(DURATION[rule], learning_rate, N_STEPS)
     start = old.limit(rule)
     weights = tensor(start, device).expand(n_streams, -1, -1)
     settled = [round(3 / learning_rate)]  # by then the variance is within 1 % of its limit
@@ -63,12 +62,10 @@ def switch_course(
     times = np.append(presentations, 10**9)  # the last: in the end
     mean = tensor(dynamics.mean_weights(rule, start, new, rate, times), device)
     values = {}
-    for name, place in places.items():
-        seen, exact = place.memory(path, rule).mean(1), place.memory(mean, rule)
-        values |= {name: seen, f"{name}_theory": exact[:-1]}
-        aligned, exact_aligned = place.alignment(path).mean(1), place.alignment(mean)
-        values |= {f"{name}_alignment": aligned, f"{name}_alignment_theory": exact_aligned[:-1]}
-    values = {name: ("step", value.cpu().numpy()) for name, value in values.items()}
+    for name, place in zip(("old", "new"), (old, new), strict=True):
+        for suffix, weights in (("", path), ("_theory", mean[:-1, None])):
+            values[name + suffix] = ("step", place.memory(weights, rule).mean(1).cpu().numpy())
+            values[f"{name}_alignment{suffix}"] = ("step", place.alignment(weights).mean(1).cpu().numpy())
     values["kept"] = ((), float(old.alignment(path[-3:]).mean()))
     values["kept_theory"] = ((), float(old.alignment(mean[-1])))
     values["forgetting"] = ((), np.nan)

@@ -55,23 +55,16 @@ def mode_course(
     checks.choice("rule", rule, tuple(DURATION))
     checks.scalar("ratio", ratio, 1)
     checks.number("learning_rate", learning_rate, 0, 0.5, open_low=True)
-    left_rng, right_rng, shown = np.random.default_rng(seed).spawn(3)
+    *sides, shown = np.random.default_rng(seed).spawn(3)
     amplitudes = ratio ** (-np.arange(n_modes) / (2 * max(1, n_modes - 1)))
-    place = Environment(
-        draw_weights(left_rng, n_inputs, n_modes) * amplitudes,
-        draw_weights(right_rng, n_receiving, n_modes) * amplitudes,
-    )
+    sizes = (n_inputs, n_receiving)
+    place = Environment(*(draw_weights(rng, n, n_modes) * amplitudes for rng, n in zip(sides, sizes, strict=True)))
     u, s, _ = np.linalg.svd(place.left, full_matrices=False)
-    rate, limit = place.rate(rule, learning_rate), place.limit(rule) @ u
-    ends = np.geomspace(0.1, DURATION[rule], n_steps) / learning_rate
-    presentations = np.maximum(1, np.round(ends)).astype(int)
+    rate, presentations = place.rate(rule, learning_rate), dynamics.checkpoints(DURATION[rule], learning_rate, n_steps)
     start = torch.zeros(n_streams, n_receiving, n_inputs, device=device)
-    axes, own = tensor(u, device), tensor(limit, device)
-    values = [
-        ((w @ axes * own).sum(1) / (own**2).sum(0)).mean(0).cpu().numpy()
-        for w in learn(rule, start, place.sampler(shown, device), rate, presentations)
-    ]
-    course = np.array(values).T
+    axes, own = tensor(u, device), tensor(place.limit(rule) @ u, device)
+    path = torch.stack(list(learn(rule, start, place.sampler(shown, device), rate, presentations)))
+    course = ((path @ axes * own).sum(2) / (own**2).sum(0)).mean(1).cpu().numpy().T
     rates = np.full(n_modes, rate) if rule == "hebbian" else rate * s**2
     return xr.Dataset(
         {

@@ -49,13 +49,19 @@ def extremes(rng: np.random.Generator, loss: Loss, weights: Tensor) -> tuple[flo
 
 
 def _largest(hessian: LinearOperator, which: str, start: np.ndarray) -> float:
+    if start.size == 1:
+        return float(hessian.matvec(np.ones(1))[0])
     ncv = min(start.size, 40)  # vectors held: all of them for a small Hessian, which then takes one pass
     return float(eigsh(hessian, 1, which=which, v0=start, ncv=ncv, tol=1e-11, return_eigenvectors=False)[0])
 
 
 def top(rng: np.random.Generator, loss: Loss, weights: Tensor, n: int = 1) -> tuple[np.ndarray, Tensor]:
     """The n largest eigenvalues, descending, and their eigenvectors, (n, *weights.shape)."""
-    values, vectors = eigsh(operator(loss, weights), n, which="LA", v0=rng.standard_normal(weights.numel()))
+    hessian, start = operator(loss, weights), rng.standard_normal(weights.numel())
+    if n < start.size:
+        values, vectors = eigsh(hessian, n, which="LA", v0=start)
+    else:  # more than Lanczos can give
+        values, vectors = np.linalg.eigh(hessian.matmat(np.eye(start.size)))
     order = np.argsort(-values)
     return values[order], torch.from_numpy(vectors.T[order].copy()).to(weights).view(n, *weights.shape)
 

@@ -182,7 +182,8 @@ def predict(
     checks.scalar("density", density, 0, 1, open_low=True)
     checks.scalar("gain", gain, 0)
     checks.whole("n_steps", n_steps, 0)
-    checks.number("n_glomeruli", n_glomeruli, 1)
+    for name, n in (("n_neurons", n_neurons), ("n_glomeruli", n_glomeruli), ("n_odors", n_odors)):
+        checks.number(name, n, 1)
     free = stats.chi2.ppf((np.arange(N_NORMS) + 0.5) / N_NORMS, n_glomeruli) / n_glomeruli
     power = np.ones(1) if fixed_norm else free
     world = _World(n_glomeruli, n_odors, activity, moments(activity), power)

@@ -57,6 +57,9 @@ def capacity(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -
         Line("edge_height", "largest load with a retrieval state", x="edge", source="theory", color=5),
     ]
     held = [simulated(f"held_{kind}", f"{kind}, {SPREAD}", i) for i, kind in enumerate(kept)]
+    held += [
+        Line(f"held_{kind}_theory", f"{kind}, closed form", source="theory", color=i) for i, kind in enumerate(kept)
+    ]
     return figure(
         recipe, found, seed,
         [

@@ -8,6 +8,7 @@ from lib.explorer import Axis, Explorer, Line, Panel, Points, Question, Select, 
 from lib.live.parts import SPREAD, figure, simulated
 from lib.memory.titans import RULES
 from lib.recipe import Recipe
+from lib.studies.titans import short
 
 ALPHA = "\N{GREEK SMALL LETTER ALPHA}"
 CHANGES = {
@@ -19,13 +20,13 @@ CHANGES = {
 
 def stream(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Explorer:
     """Alignment under the five rules along one stream of odors that changes half way."""
-    names = {name.lower().replace(" ", "_"): name for name in RULES}
+    names = {short(name): name for name in RULES}
     presented = Axis("presentations", "odors presented")
     panels = [
         Panel(
             [
-                Line(f"{short}{suffix}", name, low=f"{short}{suffix}_low", high=f"{short}{suffix}_high", color=i)
-                for i, (short, name) in enumerate(names.items())
+                Line(f"{key}{suffix}", name, low=f"{key}{suffix}_low", high=f"{key}{suffix}_high", color=i)
+                for i, (key, name) in enumerate(names.items())
             ],
             x=presented,
             y=Axis(label=label, limits=(-0.05, 0.9)),
@@ -54,15 +55,15 @@ def capacity(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -
              "delta_rule_many_passes": "delta rule, many passes"}  # fmt: skip
     forgetful = {"linear_attention_with_decay": "linear attention with decay",
                  "gated_delta_rule": "gated delta rule", "titans": "Titans"}  # fmt: skip
-    kept = [simulated(f"{short}_recall", name, i) for i, (short, name) in enumerate(plain.items())]
+    kept = [simulated(f"{key}_recall", name, i) for i, (key, name) in enumerate(plain.items())]
     kept += [
-        Line(f"{short}_theory", f"{name}, closed form", x="fine", source="theory", color=i)
-        for i, (short, name) in enumerate(plain.items())
+        Line(f"{key}_theory", f"{name}, closed form", x="fine", source="theory", color=i)
+        for i, (key, name) in enumerate(plain.items())
     ]
-    aged = [simulated(f"{short}_by_age", name, 3 + i) for i, (short, name) in enumerate(forgetful.items())]
+    aged = [simulated(f"{key}_by_age", name, 3 + i) for i, (key, name) in enumerate(forgetful.items())]
     aged += [
-        Line(f"{short}_theory", f"{name}, closed form", source="theory", color=3 + i)
-        for i, (short, name) in enumerate(list(forgetful.items())[:2])
+        Line(f"{key}_theory", f"{name}, closed form", source="theory", color=3 + i)
+        for i, (key, name) in enumerate(list(forgetful.items())[:2])
     ]
     return figure(
         recipe, found, seed,

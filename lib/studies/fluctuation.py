@@ -45,6 +45,8 @@ def fluctuations(world: str, sampling: list, rate: float = 0.1, fan_in: int = 20
     times the summed curvature of the SGD loss. "slope": of log variance on log curvature, "exponent": of log variance
     on log flatness, pooled within neurons.
     """
+    checks.choice("world", world, WORLDS)
+    checks.whole("n_presentations", n_presentations, 100)
     chosen, rng = WORLDS[world], np.random.default_rng(seed)
     for name in sampling:
         checks.choice("sampling", name, fluctuation.SAMPLINGS)

@@ -147,7 +147,7 @@ def held_patterns(found: xr.Dataset) -> xr.DataArray:
 def capacity_curves(found: xr.Dataset, activity: float = 0.1) -> xr.Dataset:
     """A sweep of `capacity`: each network's share and number of patterns held, and the closed forms beside them.
 
-    "held_..." are `held_patterns` over n_neurons.
+    "held_..." are `held_patterns` over n_neurons; a "..._theory" knows the criterion of every bit alone.
     """
     fine = xr.DataArray(FINE, dims="fine", coords={"fine": FINE})
     held = held_patterns(found)
@@ -160,7 +160,8 @@ def capacity_curves(found: xr.Dataset, activity: float = 0.1) -> xr.Dataset:
         "sparse": xr.apply_ufunc(hopfield.exact_share_sparse, found.n_neurons, fine, activity, vectorize=True),
     }
     exact = xr.DataArray(list(CRITERIA), dims="criterion") == "every bit"
-    curves = curves.assign({f"{kind}_theory": form.where(exact) for kind, form in forms.items()})
+    forms |= {f"held_{kind}": falls_through(form, 0.5, "fine") * found.n_neurons for kind, form in forms.items()}
+    curves = curves.assign({f"{name}_theory": form.where(exact) for name, form in forms.items()})
     curves = curves.assign(spread(found[["one_step", "settled"]], "one_step", "settled"))
     curves["one_step_theory"] = xr.apply_ufunc(hopfield.one_step_overlap, found.cue, fine)
     curves["settled_theory"] = xr.apply_ufunc(hopfield.retrieval_overlap, fine, vectorize=True)

@@ -53,6 +53,8 @@ def problem(
     device: str = "cpu",
 ) -> tuple[np.random.Generator, Circuit, Codes]:
     """The circuit of a chapter's figure, its codes of `n_odors` odors, and the generator that drew them."""
+    checks.scalar("density", density, 0, 1, open_low=True)
+    checks.whole("n_odors", n_odors, 2)
     rng = np.random.default_rng(seed)
     fan_in = max(1, round(density * n_neurons))
     circuit = draw_circuit(rng, n_rows, n_neurons, n_glomeruli, fan_in, activity, codes, device)
@@ -68,6 +70,7 @@ def courses(fan_in: int, codes: str, n_neurons: int, n_glomeruli: int, learning_
     large as the solutions. "apart": distance of the Hebbian runs at the end over the norm of their solution, the
     largest over neurons; "left": the share of the starts' distance that gradient descent keeps.
     """
+    checks.scalar("learning_rate", learning_rate, 0, 1, open_low=True)
     rng = np.random.default_rng(seed)
     circuit = draw_circuit(rng, n_rows, n_neurons, n_glomeruli, fan_in, activity, codes, device)
     block, cross, _ = (torch.from_numpy(part).to(device) for part in circuit.covariance())
@@ -115,6 +118,7 @@ def line(n_neurons: int, n_glomeruli: int, density: float, n_odors: int, gain: s
     "energy": above its minimum, where it is left out, over that minimum's depth below W = 0. "loss": likewise,
     over the least loss. "barrier": the largest over neurons of `barrier` over the loss at its minimum.
     """
+    checks.choice("gain", gain, GAINS)
     _, _, codes = problem(n_neurons, n_glomeruli, density, n_odors, **settings)
     hebbian, sgd, factor = solutions(codes, gain)
     ends = hebbian, sgd
@@ -188,6 +192,7 @@ def spectrum(loss: str, steps: list, n_neurons: int, n_glomeruli: int, density: 
     "top", "bottom": matrix-free; all in units of their mean, "mean". "trace": matrix-free over exact. "gap": distance
     of top and bottom from those of the whole Hessian.
     """
+    checks.choice("loss", loss, CURVED)
     rng, _, codes = problem(n_neurons, n_glomeruli, density, n_odors, n_rows=1, **settings)
     name, smoothing, learned = CURVED[loss]
     extra = {"smoothing": smoothing} if name == "readout" else {}

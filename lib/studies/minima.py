@@ -8,7 +8,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from lib import curvature, landscape
+from lib import checks, curvature, landscape
 from lib.analysis import spread
 from lib.cortex import tensor
 from lib.landscape import Codes
@@ -34,6 +34,8 @@ def slices(n_neurons: int, n_glomeruli: int, density: float, n_odors: int, **set
 
 def slice_of(loss: str, plane: str, **settings) -> xr.Dataset:
     """`slices` for one loss and plane."""
+    checks.choice("loss", loss, landscape.LOSSES)
+    checks.choice("plane", plane, PLANES)
     return slices(**settings).sel(loss=loss, plane=plane, drop=True)
 
 
@@ -98,6 +100,7 @@ def barriers(smoothing: float, n_odors: int, n_neurons: int, n_glomeruli: int, d
     between two minima from random starts, between one and that from Hebb's solution, and of the SGD loss between the
     same weights; means over pairs and neurons. "reached": losses from the random starts, best first.
     """
+    checks.scalar("smoothing", smoothing, 0)
     rng, _, codes = problem(n_neurons, n_glomeruli, density, n_odors, n_rows=n_rows, **settings)
     hebbian = landscape.cross_covariance(codes)
     starts = torch.cat([landscape.random_start(rng, codes, n_starts), landscape.answering(hebbian, codes)[None]])

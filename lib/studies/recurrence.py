@@ -1,5 +1,6 @@
 """What chapter 3 measures of recurrence: alignment with and without the receiving cortex's own synapses."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -17,13 +18,16 @@ from lib.theory import moments
 
 DENSITIES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 TARGETS = np.round(np.arange(0.1, 0.61, 0.05), 2)
+N_TEST = 200  # odors on which alignment is measured
 FOLLOWED = {"sparse": 0.02, "middle": 0.1, "dense": 0.5}  # densities whose course over steps is drawn
 
 
 def check(run: Profile, n_neurons, n_glomeruli, n_odors, activity, seed) -> None:
     """BadSetting with one sentence for a parameter of the chapter's first half that is out of its range."""
     checks.whole("n_glomeruli", n_glomeruli, 10)
-    checks.whole("n_odors", n_odors, 100)
+    checks.scalar("activity", activity, 0.5 / N_TEST, 0.5, open_low=True)
+    least = max(400, 40 * math.ceil(1 / activity))  # a fortieth of them drives each neuron, a quarter is a stream
+    checks.whole("n_odors", n_odors, least)
     checks.whole("n_neurons", n_neurons, 200, int((run.memory / 32) ** 0.5))  # both projections and what they take
     check_settings(n_neurons, n_glomeruli, 1.0, None, n_odors, activity, "gaussian")
     check_run(seed, run.device)
@@ -39,7 +43,7 @@ def recur(
     activity: float = 0.1,
     odors: str | Gaussian | Mixture = "gaussian",
     n_steps: int = 3,
-    n_test: int = 200,
+    n_test: int = N_TEST,
     seed: int = 0,
     device: str = "cpu",
     memory: int = MEMORY,
@@ -53,7 +57,7 @@ def recur(
     checks.number("gain", gain, 0)
     check_run(seed, device)
     check_memory(n_neurons, n_glomeruli, n_odors + n_test, memory, extra=4 * n_neurons + 8 * len(density) * n_test)
-    world, shown, tested, left_rng, right_rng, mask_rng, control = np.random.default_rng(seed).spawn(7)
+    world, shown, tested, left_rng, right_rng, mask_rng, shuffle_rng = np.random.default_rng(seed).spawn(7)
     kind = statistics(odors)
     sampler = kind.sampler(world, n_glomeruli)
     familiar, novel = (tensor(sampler(rng, n), device) for rng, n in ((shown, n_odors), (tested, n_test)))
@@ -63,7 +67,7 @@ def recur(
     draws = projection.draw_synapses(mask_rng, n_neurons, n_neurons, density=max(density), device=device)
     learned = projection.hebbian(draws, [(codes, left.code(familiar))])
     weights = recurrent_weights(codes)
-    moved = shuffled(control, weights)
+    moved = shuffled(shuffle_rng, weights)
     found = {}
     for name, x in (("novel", novel), ("familiar", familiar[:, :n_test])):
         arriving = torch.stack([projection.select(draws, p, learned) @ left.code(x) for p in density])

@@ -21,7 +21,7 @@ CHECKPOINTS = np.array([0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0])  # of each half of
 N_PROBE = 300  # novel odors on which alignment is measured
 AGES = np.array([1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256])  # pairs ago
 N_STREAMS, N_VALUES, N_PASSES = 4, 64, 20  # of the streams of random pairs; how often one rule sees them
-PLAIN, FORGETFUL = list(RULES)[:4:2], ["linear attention with decay", "gated delta rule", "Titans"]
+PLAIN, FORGETFUL = ["linear attention", "delta rule"], ["linear attention with decay", "gated delta rule", "Titans"]
 MANY = "delta rule, many passes"
 
 
@@ -49,6 +49,7 @@ def distances(
     Keys are the centred left codes as they are, values those of `sample` right neurons; no synapse is missing.
     """
     check(n_neurons, n_glomeruli, activity, n_odors, seed, device)
+    checks.whole("sample", sample, 1)
     odors, left, right = np.random.default_rng(seed).spawn(3)
     cortex = (n_glomeruli, activity, Gaussian(), None)
     x = tensor(odors.standard_normal((n_glomeruli, n_odors)), device)
@@ -77,6 +78,7 @@ def odor_stream(
     values of alpha, one dimension of the result beside rule, change and presentations.
     """
     check(n_neurons, n_glomeruli, activity, n_odors, seed, device)
+    checks.whole("sample", sample, 1)
     checks.number("forgetting", forgetting, 0, 1)
     odors, left_rng, *right_rngs = np.random.default_rng(seed).spawn(4)
     shape = (n_glomeruli, activity, Gaussian(), None)
@@ -139,11 +141,11 @@ def stream_curves(found: xr.Dataset) -> xr.Dataset:
     curves = {}
     for suffix in ("", "_first"):
         both = xr.concat([found[f"{name}{suffix}"] for name in measures.values], measures)
-        curves |= {f"{_short(name)}{suffix}": both.sel(rule=name, drop=True) for name in RULES}
+        curves |= {f"{short(name)}{suffix}": both.sel(rule=name, drop=True) for name in RULES}
     return spread(xr.Dataset(curves), *curves)
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
     """A rule's name as a variable's."""
     return name.lower().replace(" ", "_").replace(",", "")
 
@@ -189,19 +191,19 @@ def _recalled(keys: Tensor, values: Tensor, *passes: titans.Gates) -> np.ndarray
 def capacity_curves(found: xr.Dataset) -> xr.Dataset:
     """A sweep of `capacity` with `eq-titans-recall` and `eq-titans-limit` beside it."""
     curves = {"full": found.full}
-    curves |= {f"{_short(name)}_recall": found.recall.sel(plain=name, drop=True) for name in found.plain.values}
-    curves |= {f"{_short(name)}_by_age": found.by_age.sel(rule=name, drop=True) for name in FORGETFUL}
+    curves |= {f"{short(name)}_recall": found.recall.sel(plain=name, drop=True) for name in found.plain.values}
+    curves |= {f"{short(name)}_by_age": found.by_age.sel(rule=name, drop=True) for name in FORGETFUL}
     fine = np.unique(np.geomspace(2, int(found.n_pairs.max()), 40).round().astype(int))
     fine = xr.DataArray(fine, dims="fine", coords={"fine": fine})
     forms, vectorised = {}, dict(vectorize=True, output_dtypes=[float])
     for predict, plain, forgets in zip((False, True), PLAIN, FORGETFUL[:2], strict=True):
         recall = functools.partial(_expected, predict=predict)
-        forms[f"{_short(plain)}_theory"] = xr.apply_ufunc(recall, found.n_keys, fine, **vectorised)
+        forms[f"{short(plain)}_theory"] = xr.apply_ufunc(recall, found.n_keys, fine, **vectorised)
         sizes = (found.n_keys, found.n_pairs, found.forgetting)
         by_age = functools.partial(_expected_by_age, predict=predict)
         by_age = xr.apply_ufunc(by_age, *sizes, output_core_dims=[["age"]], **vectorised)
-        forms[f"{_short(forgets)}_theory"] = by_age
-    forms[f"{_short(MANY)}_theory"] = titans.expected_limit(found.n_keys, fine)
+        forms[f"{short(forgets)}_theory"] = by_age
+    forms[f"{short(MANY)}_theory"] = titans.expected_limit(found.n_keys, fine)
     return spread(xr.Dataset(curves), *curves).assign(forms)
 
 

@@ -41,6 +41,15 @@ def test_extremes_and_top_vectors(quadratic):
         torch.testing.assert_close(hessian @ vector.ravel(), value * vector.ravel(), rtol=1e-8, atol=1e-8)
 
 
+def test_a_hessian_too_small_for_lanczos():
+    weights = torch.zeros(1, 1, dtype=torch.float64)
+    for sign in (1, -1):
+        loss = lambda w, s=sign: s * (w**2).sum()  # noqa: E731
+        assert curvature.extremes(np.random.default_rng(0), loss, weights) == pytest.approx((2 * sign, 2 * sign))
+        values, vectors = curvature.top(np.random.default_rng(0), loss, weights)
+        assert values == pytest.approx([2 * sign]) and abs(float(vectors)) == pytest.approx(1)
+
+
 def test_extremes_of_flat_hessians():
     weights = torch.zeros(3, 4, dtype=torch.float64)
     assert curvature.extremes(np.random.default_rng(0), lambda w: (w * 3).sum() + (0 * w**2).sum(), weights) == (0, 0)

@@ -26,6 +26,9 @@ def test_covariances_are_those_of_many_odors(circuit):
     """400,000 odors: within 3 % of the largest variance, since squares of rare answers scatter widely."""
     odors = landscape.draw_odors(np.random.default_rng(0), 20, 400_000)
     codes, (block, cross, variance) = circuit.encode(odors), circuit.covariance()
+    drive = circuit.right.weights @ odors
+    answer = torch.relu(drive - codes.threshold) if circuit.codes == "thresholded" else drive
+    torch.testing.assert_close(codes.answer, answer)
     scale = variance.max()
     assert abs(codes.sent.mean(-1)).max() < 0.01 * scale**0.5
     np.testing.assert_allclose(landscape.sender_covariance(codes), block, atol=0.03 * scale)

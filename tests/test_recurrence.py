@@ -155,7 +155,9 @@ def test_a_sum_of_drives_adds_what_they_share_by_amplitude():
     assert np.var(sampled[0] + 0.7 * sampled[1]) == pytest.approx(float((total.signal**2 + total.noise)[0]), rel=0.01)
 
 
-@pytest.mark.parametrize("change", [{"density": 0.0}, {"gain": -1.0}, {"n_steps": 1.5}, {"n_glomeruli": 0}])
+@pytest.mark.parametrize(
+    "change", [{"density": 0.0}, {"gain": -1.0}, {"n_steps": 1.5}, {"n_glomeruli": 0}, {"n_odors": 0}]
+)
 def test_bad_settings_are_named(change):
     good = {"density": 0.1, **SIZES, "n_odors": 4000}
     with pytest.raises(BadSetting, match=next(iter(change))):

@@ -47,6 +47,10 @@ def test_curves_have_a_variable_for_each_sampling(found):
     for name in ("fresh", "with_replacement", "epochs"):
         assert {f"{v}_{name}" for v in ("curvature", "variance", "expected", "flatness", "slope")} <= set(curves)
         assert {f"variance_{name}_low", f"variance_{name}_high"} <= set(curves)
+    for name in SAMPLINGS:
+        assert float(curves[f"slope_{name.replace(' ', '_')}"].sel(world="linear codes")) == pytest.approx(
+            float(found.slope.sel(world="linear codes", sampling=name))
+        )
     steep = curves.curvature_fresh.sel(world="linear codes")
     assert (steep.diff("direction") > 0).all()
 
@@ -54,3 +58,5 @@ def test_curves_have_a_variable_for_each_sampling(found):
 def test_unknown_sampling_is_refused():
     with pytest.raises(BadSetting, match="sampling"):
         studies.fluctuations("linear codes", ["sometimes"])
+    with pytest.raises(BadSetting, match="world"):
+        studies.fluctuations("no codes", ["fresh"])

@@ -41,8 +41,22 @@ def test_recall_comes_back_or_fails():
     lost = studies.recall("glyphs", "classic", 8, 0.3)
     assert lost.own[-1] < 0.9
     assert lost.other[-1] > lost.own[-1]
+    assert back.other[-1] < 0.9  # the pattern itself is not among the others
     with pytest.raises(BadSetting, match="network"):
         studies.recall("glyphs", "quantum", 8, 0.3)
+
+
+def test_recall_updates_neuron_by_neuron():
+    """Two neurons that inhibit each other would exchange their states for ever if both moved at once."""
+    drawn, spoiled, order = np.random.default_rng(3).spawn(3)
+    bits = studies.stored_patterns("glyphs", 6, drawn)
+    net = networks.Classic.store(bits)
+    states = net.encode(studies.moved(bits[0], 0.45, spoiled)[None])
+    found = studies.recall("glyphs", "classic", 6, 0.45, seed=3)
+    at_once = net.decode(net.step(states))[0].reshape(studies.SHAPE).flip(0)
+    states = net.sweep(order, states)
+    np.testing.assert_array_equal(found.state[1], net.decode(states)[0].reshape(studies.SHAPE).flip(0))
+    assert not np.array_equal(found.state[1], at_once)
 
 
 def test_overlap_is_the_correlation_of_the_pictures():
@@ -73,6 +87,9 @@ def test_capacity_curves_lie_near_their_closed_forms():
     lenient = curves.sel(criterion="98 % of the bits").classic
     assert (lenient >= exact.classic).all()
     assert float((lenient - exact.classic).max()) > 0.2
+    for kind in ("classic", "dense", "sparse"):
+        assert float(exact[f"held_{kind}"]) == pytest.approx(float(exact[f"held_{kind}_theory"]), rel=0.25)
+    assert np.isnan(curves.held_classic_theory.sel(criterion="98 % of the bits"))
     assert 10 < float(exact.held_classic) < 25  # N / (2 ln N) is 11, to leading order
     for cue in (0.4, 1.0):
         loads = [round(load * 100) / 100 for load in studies.LOADS]

@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 
 from lib import profile, theory
+from lib.checks import BadSetting
 from lib.studies import landscape as studies
 
 SMALL = {"n_neurons": 120, "n_glomeruli": 20}
@@ -24,6 +25,19 @@ def test_courses_close_where_the_solution_is_unique(fan_in, codes):
     else:
         assert found.left < 0.1
         assert np.isnan(found.sgd_theory).all()
+
+
+def test_the_distance_that_is_judged_is_the_largest_over_neurons():
+    """At a rate too small to close the gap; unit starts are 2^(1/2) apart on average, the farthest of eight farther."""
+    found = studies.courses(10, "linear", **SMALL, learning_rate=0.001, n_rows=8)
+    assert found.apart > 1.1 * 2**0.5 * found.hebbian_theory[-1]
+
+
+def test_the_barrier_is_in_units_of_the_least_loss():
+    """One neuron: on a parabola with its bottom at 1, -excess t (1 - t) next to an end."""
+    found = studies.line(**HERE, gain=studies.GAINS[0], n_rows=1)
+    t = studies.BETWEEN[1]
+    assert float(found.barrier) == pytest.approx(-float(found.excess) * t * (1 - t))
 
 
 @pytest.mark.parametrize("gain", studies.GAINS)
@@ -58,6 +72,30 @@ def test_random_matrix_estimate_of_the_top():
         exact = np.linalg.eigvalsh(circuit.covariance()[0])
         assert -0.2 < studies.largest_curvature(k, 60, 0.1) / exact[:, -1].mean() - 1 < 0.05
         assert exact.mean() == pytest.approx(float(theory.moments(0.1).variance), rel=0.05)
+
+
+def test_curvatures_estimate_takes_the_inputs_of_a_neuron():
+    found = xr.Dataset({name: (("seed", "density"), np.ones((2, 2))) for name in
+                        ("top", "mean", "top_same", "top_exact", "mean_exact")},
+                       coords={"seed": [0, 1], "density": [0.1, 0.5]})  # fmt: skip
+    curves = studies.curvature_curves(found.expand_dims(n_glomeruli=[20, 40], activity=[0.1]), 120)
+    here = curves.top_estimate.sel(density=0.5, n_glomeruli=40, activity=0.1)
+    assert float(here) == pytest.approx(float(studies.largest_curvature(60, 40, 0.1)))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: studies.line(**HERE, gain="none"),
+        lambda: studies.line(**HERE | {"density": 0.0}, gain=studies.GAINS[0]),
+        lambda: studies.line(**HERE | {"n_odors": 1}, gain=studies.GAINS[0]),
+        lambda: studies.spectrum("none", [2], **HERE),
+        lambda: studies.courses(10, "linear", **SMALL, learning_rate=2.0),
+    ],
+)
+def test_wrong_settings_are_refused(wrong):
+    with pytest.raises(BadSetting):
+        wrong()
 
 
 @pytest.mark.parametrize("loss", studies.CURVED)

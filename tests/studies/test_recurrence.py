@@ -69,7 +69,8 @@ def test_needed_density_and_its_ratio():
 @pytest.mark.parametrize(
     ("name", "change"),
     [("n_neurons", {"n_neurons": 50}), ("n_neurons", {"n_neurons": 10**6}), ("n_glomeruli", {"n_glomeruli": 2}),
-     ("n_odors", {"n_odors": 10}), ("activity", {"activity": 0.7}), ("seed", {"seed": -1})],
+     ("n_odors", {"n_odors": 300}), ("n_odors", {"activity": 0.005}), ("activity", {"activity": 0.002}),
+     ("activity", {"activity": 0.7}), ("seed", {"seed": -1})],
 )  # fmt: skip
 def test_parameters_of_the_chapter_are_checked_in_one_sentence(name, change):
     good = dict(n_neurons=1000, n_glomeruli=50, n_odors=4000, activity=0.1, seed=0)

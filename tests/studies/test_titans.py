@@ -63,7 +63,8 @@ def test_first_odors_teach_every_rule_the_same(stream):
 
 
 def test_the_stream_of_a_wrong_setting_is_refused():
-    for name, value in {"n_odors": 20, "activity": 0.9, "n_glomeruli": 1, "forgetting": [1.5], "seed": -1}.items():
+    wrong = {"n_odors": 20, "activity": 0.9, "n_glomeruli": 1, "forgetting": [1.5], "sample": 0, "seed": -1}
+    for name, value in wrong.items():
         settings = SMALL | {"n_odors": 100, "forgetting": [0.1]} | {name: value}
         with pytest.raises(BadSetting, match=name):
             studies.odor_stream(**settings)

@@ -75,6 +75,7 @@ def capacity(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -
         ],
         name="hopfield-capacity",
         title="How many patterns a network keeps",
-        caption="The sparse network's patterns have one neuron in ten active, all others one in two.",
+        caption="The sparse network's patterns have one neuron in ten active, all others one in two. The closed forms "
+        "of the first panel are for every bit. In the third points are missing where more patterns fit than tried.",
         start=start,
     )  # fmt: skip

@@ -10,7 +10,7 @@ from lib.recipe import Recipe
 from lib.studies.recurrence import FOLLOWED
 
 TESTED = Select("tested", "measured on", options={"novel": "novel odors", "familiar": "familiar odors"})
-GAIN = Slider("gain", "gain of the recurrence, \N{GREEK SMALL LETTER GAMMA}", log=True)
+GAIN = Slider("gain", "recurrence gain, \N{GREEK SMALL LETTER GAMMA}", log=True)
 ODORS = Slider("n_odors", "familiar odors, P", log=True)
 
 
@@ -41,7 +41,8 @@ def recurrence(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0)
         ],
         name="recurrent",
         title="Alignment with and without recurrence",
-        caption="Third panel: how the response alignment goes on after the first step.",
+        caption="Third panel: how the response alignment goes on after the first step. The closed form is for novel "
+        "odors, after many familiar ones.",
         start=start,
         question=Question(
             "With every synapse between the hemispheres present (density 1), by what factor does one step of "

@@ -13,8 +13,8 @@ from lib.studies.titans import short
 ALPHA = "\N{GREEK SMALL LETTER ALPHA}"
 CHANGES = {
     "nothing": "nothing",
-    "odors": "the odors: they drive other glomeruli",
-    "wiring": "the wiring: another right cortex",
+    "odors": "odors: other glomeruli",
+    "wiring": "wiring: another cortex",
 }
 
 
@@ -103,7 +103,7 @@ def recall(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> 
     courses.append(Points("again", "simulation, this run: both, seed 0", x="rerun", color=4))
     return figure(
         recipe, found, seed,
-        [Slider("n_slots", "pairs of tokens in a stream")],
+        [Slider("n_slots", "slots in a stream, two tokens each")],
         [
             Panel(blocks, x=Axis("distance", "tokens since the pair was shown", log=True),
                   y=Axis(label="share of right answers", limits=(0, 1.03))),

@@ -178,6 +178,6 @@ def decrease(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -
         name="decrease",
         title="Does a Hebbian step reduce the loss of gradient descent?",
         caption="First panel: at the time chosen. Second panel: short steps of equal length, in units of what the "
-        "gradient's own takes off the loss on familiar odors.",
+        "gradient's own takes off the loss on familiar odors. What lies below -1.5 is not drawn, but in the data.",
         start=start,
     )  # fmt: skip

@@ -100,6 +100,7 @@ def claims_page(records: list[dict], titles: Mapping[str, str]) -> str:
         "Each claim of the thesis stands here in our own words, beside what the present run of this book measured.",
         "The verdict is computed from the number by the rule printed under it, which was written before the first run.",
         "Where only some of a rule's conditions hold the verdict is *partly*; where a control fails, nothing counts.",
+        "A quantity is *not reached* where a seed's curve never crosses the level that it asks for.",
         "Only abstracts of these works are public, so the model, its parameters and its odors are our reconstruction.",
         "Sources: the thesis {cite}`liu2025thesis`, the arXiv paper {cite}`liu2024nose`, the poster of APS 2023 "
         "{cite}`liu2023poster`, Liu and Xu {cite}`liu2024sparsity`, and Grimaud et al. {cite}`grimaud2024bilateral`.\n",
@@ -146,7 +147,7 @@ def reproduce_page(chapters: Mapping[str, nbformat.NotebookNode], titles: Mappin
     page = [
         "# How this book was run",
         "Each chapter was executed from its notebook by papermill, and what it printed and drew is what you read.",
-        "To run it yourself, take the commit named below and type `make book PROFILE=cpu` (or `gpu`) at its root.",
+        "To run one yourself, take the commit named under it and type `make book PROFILE=cpu` (or `gpu`) at its root.",
         "`make test` repeats the proof: unit tests, the notebooks against their outputs, the pages in a browser.\n",
     ]
     for chapter, notebook in chapters.items():

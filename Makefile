@@ -16,7 +16,8 @@ test: .venv/ready
 	$(BIN)/ruff check .
 	TQDM_DISABLE=1 $(BIN)/pytest -o addopts= $(NBVAL) $(wildcard book/*.ipynb)
 	$(BIN)/python -m lib build --profile $(PROFILE)
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4
+	$(BIN)/pytest --ignore=tests/book
+	$(BIN)/pytest tests/book --numprocesses auto --maxprocesses 4
 
 serve:
 	@test -e _build/html/index.html || { echo "There is no book yet: run 'make book' first." >&2; exit 1; }

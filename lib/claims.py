@@ -67,8 +67,8 @@ def interval(m: Measurement) -> str:
 
 
 def typeset(text: str) -> str:
-    """`text` for a page: minus signs, squares and inequalities as they are printed."""
-    return re.sub(r"(?<!\w)-(?= ?\d)", "\N{MINUS SIGN}", text).replace("^2", "²").replace(">=", "≥")
+    """`text` for a page: minus signs, squares, roots and inequalities as they are printed."""
+    return re.sub(r"(?<!\w)-(?= ?\d)", "\N{MINUS SIGN}", text).replace("^2", "²").replace(">=", "≥").replace("sqrt(", "√(")
 
 
 def record(id: str, *measurements: Measurement, seeds: Sequence[int], device: str) -> str:

@@ -167,7 +167,7 @@ def drift(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> E
     return figure(
         recipe, found, seed,
         [Select("drift", "codes drift by", options={"diffusing": "diffusion", "rotating": "rotation"}),
-         Slider("speed", "speed of drift, an odor", log=True)],
+         Slider("speed", "speed of drift, per odor", log=True)],
         [
             Panel(_with_theory({"error": SPREAD}, "closed form", "rate"),
                   x=Axis("learning_rate", ETA, log=True, limits=rates),
@@ -175,7 +175,7 @@ def drift(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> E
             Panel([simulated("measured", f"least error of the runs, {SPREAD}", 1),
                    Line("best", "least error of the closed form", x="pace", source="theory", color=1),
                    Line("best_slow", "closed form for slow drift", x="pace", source="theory", color=2)],
-                  x=Axis("speed", "speed of drift, an odor", log=True),
+                  x=Axis("speed", "speed of drift, per odor", log=True),
                   y=Axis(label=f"best {ETA}", log=True, limits=rates)),
         ],
         name="drift",
@@ -196,7 +196,7 @@ def two_layers(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0)
         recipe, found, seed,
         [
             Slider("start", "size of a mode at the start", log=True),
-            Slider("ratio", "strong over weak mode", log=True),
+            Slider("ratio", "strength of the strong mode over the weak", log=True),
         ],
         [
             Panel(_with_theory(names, "exact", "fine"), x=Axis("time", "time, steps \N{MULTIPLICATION SIGN} step size"),
@@ -216,7 +216,7 @@ def sanger(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> 
         recipe, found, seed,
         [RATE, Slider("ratio", "variance of a component over that of the next", log=True)],
         [
-            Panel(_with_theory(names, "mean dynamics"), x=x, y=Axis(label="cosine", limits=(0, 1.02))),
+            Panel(_with_theory(names, "mean dynamics"), x=x, y=Axis(label="cosine with its component", limits=(0, 1.02))),
             Panel(_with_theory({"norm": f"first neuron, {SPREAD}"}, "mean dynamics"), x=x,
                   y=Axis(label="length of the weights", limits=(0, 1.3))),
         ],

@@ -14,7 +14,7 @@ from lib.cortex import tensor
 from lib.landscape import Codes
 from lib.studies.landscape import BETWEEN, problem, solutions
 
-SIDE = np.linspace(-1.5, 1.5, 31).round(3)  # of a slice, in units of the norm of the minimum
+SIDE = np.linspace(-1.6, 1.6, 33).round(3)  # of a slice, in units of the norm of the minimum
 PATH = 25  # places along a path
 PLANES = ("start and both solutions", "largest curvature", "random")
 

@@ -68,7 +68,8 @@ def interval(m: Measurement) -> str:
 
 def typeset(text: str) -> str:
     """`text` for a page: minus signs, squares, roots and inequalities as they are printed."""
-    return re.sub(r"(?<!\w)-(?= ?\d)", "\N{MINUS SIGN}", text).replace("^2", "²").replace(">=", "≥").replace("sqrt(", "√(")
+    text = text.replace("^2", "²").replace(">=", "≥").replace("sqrt(", "√(")
+    return re.sub(r"(?<!\w)-(?= ?\d)", "\N{MINUS SIGN}", text)
 
 
 def record(id: str, *measurements: Measurement, seeds: Sequence[int], device: str) -> str:

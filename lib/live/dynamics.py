@@ -216,7 +216,8 @@ def sanger(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> 
         recipe, found, seed,
         [RATE, Slider("ratio", "variance of a component over that of the next", log=True)],
         [
-            Panel(_with_theory(names, "mean dynamics"), x=x, y=Axis(label="cosine with its component", limits=(0, 1.02))),
+            Panel(_with_theory(names, "mean dynamics"), x=x,
+                  y=Axis(label="cosine with its component", limits=(0, 1.02))),
             Panel(_with_theory({"norm": f"first neuron, {SPREAD}"}, "mean dynamics"), x=x,
                   y=Axis(label="length of the weights", limits=(0, 1.3))),
         ],

@@ -94,7 +94,8 @@ def courses(fan_in: int, codes: str, n_neurons: int, n_glomeruli: int, learning_
     shown["sgd_theory"] = np.full(len(TIMES), np.sqrt(lost) if lost > 0 else np.nan)
     found = {rule: ("step", np.where(values < LOWEST, np.nan, values)) for rule, values in shown.items()}
     distance = (weights["hebbian"][0] - weights["hebbian"][1]).norm(dim=1) / sizes["hebbian"]
-    return xr.Dataset(found | {"apart": float(distance.max()), "left": round(float(shown["sgd"][-1]), 6)}, {"step": TIMES})
+    ends = {"apart": float(distance.max()), "left": round(float(shown["sgd"][-1]), 6)}
+    return xr.Dataset(found | ends, {"step": TIMES})
 
 
 def course_curves(found: xr.Dataset) -> xr.Dataset:

@@ -135,9 +135,7 @@ CLAIMS = {
                     interval=True,
                 ),
                 Condition("settled variance of the Hebbian weights over its closed form", at_least=0.9, at_most=1.1),
-                Condition(
-                    "settled excess error times relaxation time over its closed form", at_least=0.9, at_most=1.1
-                ),
+                Condition("settled excess error times relaxation time over its closed form", at_least=0.9, at_most=1.1),
                 Condition("rate of forgetting an old environment over the learning rate", at_least=0.9, at_most=1.1),
                 Condition("largest distance of a two-layer network's mode from Saxe's curve", below=0.02, control=True),
             ),
@@ -161,24 +159,96 @@ CLAIMS = {
             ),
             "the last with linear codes and fewer inputs than glomeruli, where every direction relaxes in the run",
         ),
-        Claim("C1", "A similar inverse scaling holds in the attention matrices of Transformers.", "thesis"),
-        Claim("C2", "More than half of the parameters of Llama-2 and of Llama-3 can be pruned.", "thesis"),
+        Claim(
+            "C1",
+            "A similar inverse scaling holds in the attention matrices of Transformers.",
+            "thesis",
+            (
+                Condition("slope of log density on log context length", at_most=-0.5, interval=True),
+                Condition("that slope less the one of Gaussian logits of the same variance", below=0, interval=True),
+                Condition("slope of log density on log model width", below=0, interval=True),
+                Condition(
+                    "slope of log density on log context length, independent Gaussian logits of variance 1",
+                    above=-0.1,
+                    below=0.1,
+                    control=True,
+                ),
+            ),
+            "where density is the smallest share of keys that holds 90 % of a query's attention, the sink left out, "
+            "mean over heads and layers, in our trained models",
+        ),
+        Claim(
+            "C2",
+            "More than half of the parameters of Llama-2 and of Llama-3 can be pruned.",
+            "thesis",
+            tuple(
+                Condition(f"{quantity}, {style} style", above=0.5, interval=True)
+                for quantity in (
+                    "share of block weights pruned at 1.1 x the dense perplexity",
+                    "share of block weights pruned at .9 x the dense recall",
+                    "share of all parameters pruned at 1.1 x the dense perplexity",
+                )
+                for style in ("Llama-2", "Llama-3")
+            ),
+            "with SparseGPT, in our trained models",
+        ),
         Claim(
             "C3",
             "Up to 60 % of the weights of Llama-2-7B go without a significant loss of language modelling.",
             "Liu and Xu",
+            (
+                Condition("perplexity over dense at 60 % of block weights, SparseGPT", at_most=1.1, interval=True),
+                Condition("the same with a random mask", above=1.1, interval=True, control=True),
+            ),
+            "in our trained models of Llama-2 style",
         ),
-        Claim("C4", "At its sparsity limit Llama-3 makes fewer factual errors than Llama-2 at its own.", "thesis"),
+        Claim(
+            "C4",
+            "At its sparsity limit Llama-3 makes fewer factual errors than Llama-2 at its own.",
+            "thesis",
+            tuple(
+                Condition(f"factual errors at the limit, Llama-3 less Llama-2 style, {method}", below=0, interval=True)
+                for method in ("magnitude", "Wanda", "SparseGPT")
+            ),
+            "where the limit is 1.1 x the dense perplexity and an error is a wrong answer to a question about a fact "
+            "that training showed",
+        ),
         Claim(
             "C5",
             "Llama-3 has to keep more of its parameters, presumably because of its training settings and data.",
             "thesis",
+            (
+                Condition("share kept at 1.1 x the perplexity, Llama-3 less Llama-2 style", above=0, interval=True),
+                Condition("share kept at .9 x the recall, Llama-3 less Llama-2 style", above=0, interval=True),
+                Condition("share kept at 1.1 x the perplexity, three times the facts less one", above=0, interval=True),
+                Condition(
+                    "share kept at 1.1 x the perplexity, Llama-3 style less its architecture and tokenizer alone",
+                    above=0,
+                    interval=True,
+                ),
+            ),
+            "a share of block weights, with SparseGPT, in our trained models",
         ),
         Claim(
             "C6",
             "A protocol tells forgetting from hallucination in the pruned model; its details are not public, so "
             "ours is our own.",
             "Liu and Xu",
+            (
+                Condition("share of planted cases named rightly, the worst kind", at_least=0.9),
+                Condition(
+                    "savings in relearning, facts judged retrieval failures less facts judged forgotten",
+                    above=0,
+                    interval=True,
+                ),
+                Condition(
+                    "share of the dense model's answers on people never seen that count as kept",
+                    above=-1,
+                    below=0.05,
+                    control=True,
+                ),
+            ),
+            "the planted cases and the relearning in our trained models of Llama-2 style",
         ),
         Claim(
             "D1",

@@ -20,7 +20,7 @@ def exactly(quantity, value):
 
 def test_all_claims_stand_in_order_and_those_of_finished_chapters_have_rules():
     assert " ".join(CLAIMS) == "A1 A2 A3 A4 A5 A6 A7 B1 B2 B3 B4 B5 C1 C2 C3 C4 C5 C6 D1"
-    assert [id for id, claim in CLAIMS.items() if claim.conditions] == [*"A1 A2 A3 A4 A5 A6 A7 B1 B2 B3 B4 B5".split()]
+    assert [id for id, claim in CLAIMS.items() if claim.conditions] == [id for id in CLAIMS if id != "D1"]
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=20))
@@ -89,7 +89,7 @@ def test_rule_says_every_bound():
     ("call", "message"),
     [
         (lambda: claims.record("A9", seeds=[0], device="cpu"), "there is no claim 'A9'"),
-        (lambda: claims.record("C1", seeds=[0], device="cpu"), "claim C1 has no rule yet"),
+        (lambda: claims.record("D1", seeds=[0], device="cpu"), "claim D1 has no rule yet"),
         (lambda: claims.record("A2", seeds=[0], device="cpu"), "claim A2 lacks the measurement of: slope"),
         (
             lambda: CLAIMS["A2"].judge([exactly(CLAIMS["A2"].conditions[0].quantity, -1), exactly("y", 1)]),

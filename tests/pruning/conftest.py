@@ -1,0 +1,39 @@
+"""Small Llama models of real shapes, with random weights."""
+
+import pytest
+import torch
+
+KINDS = {
+    "plain": {},
+    "grouped": {"num_key_value_heads": 2},
+    "tied": {"num_key_value_heads": 1, "tie_word_embeddings": True},
+    "biased": {"attention_bias": True, "mlp_bias": True},
+}
+
+
+@pytest.fixture(scope="session")
+def llama():
+    """A function of a kind and a dtype that gives a new LlamaForCausalLM, always with the same weights."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    def make(kind="grouped", dtype=torch.float32, **changed):
+        sizes = dict(hidden_size=32, intermediate_size=80, num_hidden_layers=3, num_attention_heads=4, vocab_size=61)
+        config = LlamaConfig(**sizes, max_position_embeddings=64, **(KINDS[kind] | changed))
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(config).eval()
+        with torch.no_grad():
+            for name, p in model.named_parameters():
+                p.normal_(1 if "norm" in name else 0, 0.3 if "norm" in name or "bias" in name else 0.15)
+        buffers = {name: b.clone() for name, b in model.named_buffers()}
+        model.to(dtype)
+        for name, b in buffers.items():  # the frequencies of the positions stay float32, as in a loaded model
+            owner, _, last = name.rpartition(".")
+            model.get_submodule(owner).register_buffer(last, b, persistent=False)
+        return model
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tokens():
+    return torch.randint(61, (25, 16), generator=torch.Generator().manual_seed(1))

@@ -8,10 +8,20 @@ import importlib
 from lib import submodules
 
 _HOMES = {
+    "Evaluation": "evaluation",
     "Report": "reports",
     "Settings": "criteria",
+    "Sizes": "packing",
+    "evaluate": "evaluation",
+    "generate": "generation",
+    "load": "reading",
+    "load_tokenizer": "reading",
+    "pack": "packing",
+    "packed_bytes": "quantization",
     "prune": "blocks",
+    "quantize": "quantization",
     "report": "reports",
+    "unpack": "packing",
 }
 _find, _modules = submodules(__name__, __path__[0])
 __all__ = [*_HOMES, *_modules]  # noqa: PLE0604

@@ -18,7 +18,7 @@ def llama():
 
     def make(kind="grouped", dtype=torch.float32, **changed):
         sizes = dict(hidden_size=32, intermediate_size=80, num_hidden_layers=3, num_attention_heads=4, vocab_size=61)
-        config = LlamaConfig(**sizes, max_position_embeddings=64, **(KINDS[kind] | changed))
+        config = LlamaConfig(**(sizes | {"max_position_embeddings": 64} | KINDS[kind] | changed))
         torch.manual_seed(0)
         model = LlamaForCausalLM(config).eval()
         with torch.no_grad():
@@ -37,3 +37,31 @@ def llama():
 @pytest.fixture(scope="session")
 def tokens():
     return torch.randint(61, (25, 16), generator=torch.Generator().manual_seed(1))
+
+
+TEXT = "Where was Ada Lovelace born? Ada Lovelace was born in London. Where was Émile Zola born? In Paris, they say."
+
+
+@pytest.fixture(scope="session", params=["bytes", "words"])
+def tokenizer(request):
+    """A tokenizer trained on TEXT: byte pairs as Llama-3 has them, or pieces with a mark for a space as Llama-2 has."""
+    import tokenizers
+    from tokenizers import decoders, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    bare = tokenizers.Tokenizer(tokenizers.models.BPE(byte_fallback=request.param == "words", unk_token="<unk>"))
+    special = ["<unk>", "<s>", "</s>"]
+    if request.param == "bytes":
+        bare.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        bare.decoder = decoders.ByteLevel()
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+    else:
+        bare.pre_tokenizer = pre_tokenizers.Metaspace()
+        bare.decoder = decoders.Sequence(
+            [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+        )
+        alphabet, special = [], [*special, *(f"<0x{byte:02X}>" for byte in range(256))]
+    trainer = trainers.BpeTrainer(vocab_size=320, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+    bare.train_from_iterator([TEXT] * 3, trainer)
+    bare.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    return PreTrainedTokenizerFast(tokenizer_object=bare, bos_token="<s>", eos_token="</s>", unk_token="<unk>")

@@ -175,8 +175,8 @@ CLAIMS = {
                 ),
             ),
             "where density is the smallest share of keys that holds 90 % of a query's attention, the first key (the "
-            "sink) left out and the rest renormalised, mean over heads, layers and texts; context from 16 tokens to the "
-            "trained 256 in our Llama-2 style, widths of that style at context 256",
+            "sink) left out and the rest renormalised, mean over heads, layers and texts; context from 16 tokens to "
+            "the trained 256 in our Llama-2 style, widths of that style at context 256",
         ),
         Claim(
             "C2",

@@ -21,6 +21,7 @@ _HOMES = {
     "prune": "blocks",
     "quantize": "quantization",
     "report": "reports",
+    "stream": "streaming",
     "unpack": "packing",
 }
 _find, _modules = submodules(__name__, __path__[0])

@@ -35,8 +35,8 @@ class Settings:
         checks.choice("method", self.method, METHODS)
         checks.choice("scope", self.scope, SCOPES)
         checks.whole("seed", self.seed, 0)
-        if self.sparsity is not None:
-            checks.scalar("sparsity", self.sparsity, 0, 1)
+        sparsity = SPARSITY if self.sparsity is None else self.sparsity
+        checks.scalar("sparsity", sparsity, 0, 1)
         if self.pattern is not None:
             kept, group = _parts(self.pattern)
             if self.sparsity not in (None, 1 - kept / group):
@@ -48,9 +48,9 @@ class Settings:
                 raise checks.BadSetting(
                     f"scope must be left out beside a pattern, whose groups compete by themselves, not {self.scope!r}."
                 )
-            object.__setattr__(self, "sparsity", 1 - kept / group)
-        elif self.sparsity is None:
-            object.__setattr__(self, "sparsity", SPARSITY)
+            sparsity = 1 - kept / group
+        object.__setattr__(self, "sparsity", float(sparsity))
+        object.__setattr__(self, "seed", int(self.seed))
         if self.scope == "global" and self.method in CALIBRATED:
             raise checks.BadSetting(
                 f"scope must be 'row' or 'layer' with {self.method!r}, which scores a block behind the blocks that "

@@ -40,7 +40,9 @@ class Checkpoint:
     def _files(self, kind: str) -> dict[str, Path]:
         index, single = (self.folder / f"{kind}.safetensors{end}" for end in (".index.json", ""))
         if index.exists():
-            names = _json(index, f"{self.folder} has no index").get("weight_map", {})
+            names = _json(index, f"{self.folder} has no index").get("weight_map")
+            if not isinstance(names, dict):
+                raise BadSetting(f"{index} is no index of safetensors: it has no weight_map.")
             files = {name: self.folder / file for name, file in names.items()}
         elif single.exists():
             with _opened(single) as opened:
@@ -58,6 +60,11 @@ class Checkpoint:
             (file, sorted(name for name, of in self.files.items() if of == file))
             for file in sorted(set(self.files.values()))
         ]
+
+    def parameters(self) -> set[str]:
+        """The names of the parameters: a tied head is the embedding, and stored frequencies of positions are none."""
+        tied = {"lm_head.weight"} if self.config.get("tie_word_embeddings") else set()
+        return {name for name in self.files if not name.endswith(_UNUSED)} - tied
 
     def metadata(self, file: Path) -> dict[str, str]:
         """What a file says about itself, without what packing added."""
@@ -165,7 +172,7 @@ def load(folder: Path | str, device: str = "cpu", dtype: torch.dtype | None = No
     model.model.rotary_emb = LlamaRotaryEmbedding(config)  # no checkpoint holds its frequencies
     expected = {name: parameter for name, parameter in model.named_parameters()}
     tied = {"lm_head.weight"} if config.tie_word_embeddings else set()
-    names = {name for name in checkpoint.files if not name.endswith(_UNUSED)} - tied
+    names = checkpoint.parameters()
     for missing in sorted(expected.keys() - tied - names):
         raise BadSetting(f"{folder} has no {missing}, which its config.json asks for.")
     for strange in sorted(names - expected.keys()):
@@ -191,5 +198,5 @@ def load_tokenizer(folder: Path | str):
         raise BadSetting(f"{folder} is no directory.")
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # each kind of tokenizer fails in its own way
         raise BadSetting(f"{folder} holds no tokenizer that can be read; copy the model's there.") from error

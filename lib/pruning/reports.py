@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from lib.checks import BadSetting
 
 LINEARS = {  # the layers of a decoder block, by the one at which their common input is seen
     "self_attn.q_proj": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
@@ -57,13 +60,30 @@ def count(
     return Report(shares, gone / sum(sizes.values()), gone / n_parameters, damped or {}, seconds)
 
 
+def names(n_blocks: int) -> list[str]:
+    """The name of every linear layer of the decoder blocks, block by block."""
+    return [f"model.layers.{index}.{name}" for index in range(n_blocks) for name in NAMES]
+
+
 def layers(model) -> Iterable[tuple[str, Tensor]]:
     """Name and weight of every linear layer of the decoder blocks of a LlamaForCausalLM, block by block."""
-    for index, block in enumerate(model.model.layers):
-        for name in NAMES:
-            yield f"model.layers.{index}.{name}", block.get_submodule(name).weight
+    return ((name, model.get_submodule(name).weight) for name in names(len(model.model.layers)))
 
 
-def report(model) -> Report:
-    """The shares of zeros in a LlamaForCausalLM."""
-    return count(layers(model), sum(p.numel() for p in model.parameters()))
+def report(model, seconds: float = 0.0) -> Report:
+    """The shares of zeros in a LlamaForCausalLM, or in the plain or packed directory of one, read tensor by tensor.
+
+    BadSetting where the directory does not hold the layers that its config.json asks for.
+    """
+    if not isinstance(model, str | Path):
+        return count(layers(model), sum(p.numel() for p in model.parameters()), seconds=seconds)
+    from lib.pruning import checkpoints, reading
+
+    found = reading.Checkpoint(model)
+    wanted = names(found.config["num_hidden_layers"])
+    for name in wanted:
+        if f"{name}.weight" not in found.files:
+            raise BadSetting(f"{model} lacks the tensor {name}.weight, which its config.json asks for.")
+    linear = ((name, found.tensor(f"{name}.weight")) for name in wanted)
+    damped = checkpoints.record(found.folder).get("damped")
+    return count(linear, sum(found.tensor(name).numel() for name in found.parameters()), damped, seconds)

@@ -61,13 +61,18 @@ def new_folder(source: Path, out: Path | str) -> Iterator[Path]:
     shutil.rmtree(part, ignore_errors=True)
     try:
         part.mkdir(parents=True)
-        for file in sorted(source.iterdir()):
-            if file.is_file() and not file.name.endswith(_WEIGHTS):
-                shutil.copyfile(file, part / file.name)
+        copy_beside(source, part)
         yield part
         part.replace(out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def copy_beside(source: Path, out: Path, but: tuple[str, ...] = ()) -> None:
+    """Copy all that lies beside the weights: configuration, tokenizer, licence; `but` are names left out."""
+    for file in sorted(source.iterdir()):
+        if file.is_file() and not file.name.endswith(_WEIGHTS + but):
+            shutil.copyfile(file, out / file.name)
 
 
 def shard(kind: str, place: int, n: int) -> str:

@@ -35,6 +35,24 @@ def llama():
 
 
 @pytest.fixture(scope="session")
+def saved(llama, tmp_path_factory):
+    """A function that gives a new folder with a model's checkpoint, of some shards, and a tokenizer of words."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = Tokenizer(models.WordLevel({f"w{i}": i for i in range(61)}, unk_token="w0"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+
+    def make(shard="60KB", **settings):
+        folder = tmp_path_factory.mktemp("llama")
+        llama(**settings).save_pretrained(folder, max_shard_size=shard)
+        PreTrainedTokenizerFast(tokenizer_object=words).save_pretrained(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def tokens():
     return torch.randint(61, (25, 16), generator=torch.Generator().manual_seed(1))
 
@@ -61,7 +79,8 @@ def tokenizer(request):
             [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
         )
         alphabet, special = [], [*special, *(f"<0x{byte:02X}>" for byte in range(256))]
-    trainer = trainers.BpeTrainer(vocab_size=320, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+    sizes = dict(vocab_size=320, special_tokens=special, initial_alphabet=alphabet)
+    trainer = trainers.BpeTrainer(**sizes, show_progress=False)
     bare.train_from_iterator([TEXT] * 3, trainer)
     bare.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     return PreTrainedTokenizerFast(tokenizer_object=bare, bos_token="<s>", eos_token="</s>", unk_token="<unk>")

@@ -1,0 +1,71 @@
+"""Tensors in files that are whole or not there: safetensors, written aside and renamed, read with one sentence."""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import safetensors
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from lib.checks import BadSetting
+
+
+def save(file: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write safetensors under another name, then rename; OSError leaves an earlier file as it was."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f"{file.name}.{os.getpid()}.part")
+    try:
+        save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, part, metadata)
+        os.replace(part, file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def load(file: Path, remedy: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file; BadSetting, with the remedy, where it is missing or damaged."""
+    if not file.exists():
+        raise BadSetting(f"{file} is missing; make it with: {remedy}")
+    try:
+        with safetensors.safe_open(file, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+        return load_file(file), metadata
+    except (safetensors.SafetensorError, OSError) as error:
+        raise BadSetting(f"{file} is damaged ({error}); delete it and train or check it out again.") from error
+
+
+def write(file: Path, content: object) -> None:
+    """Write JSON under another name, then rename."""
+    part = file.with_name(f"{file.name}.{os.getpid()}.part")
+    try:
+        part.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", "utf-8")
+        os.replace(part, file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read(file: Path, remedy: str) -> dict:
+    """What a JSON file says; BadSetting where it is missing or damaged."""
+    try:
+        return json.loads(file.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise BadSetting(f"{file} is missing; make it with: {remedy}") from error
+    except ValueError as error:
+        raise BadSetting(f"{file} is no JSON ({error}); check it out again.") from error
+
+
+def digest(file: Path) -> str:
+    """The SHA-256 of a file."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Hold a lock that several processes share for `file`."""
+    with open(file.with_name(f".{file.name}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

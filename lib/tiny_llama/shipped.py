@@ -81,7 +81,7 @@ def record(name: str, seed: int, *, base: Path = FOLDER, device: str = "cpu", co
     weights = {key: tensor.half() for key, tensor in model.state_dict().items()}
     files.save(out / WEIGHTS, weights, {"format": "pt"})
     line = {
-        "command": command(name, seed),
+        "command": command(name, seed) + " --compile" * compiled,
         "commit": receipts.commit(),
         "device": device,
         "machine": receipts.machine(device),

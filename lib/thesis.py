@@ -191,7 +191,9 @@ CLAIMS = {
                 )
                 for style in ("Llama-2", "Llama-3")
             ),
-            "with SparseGPT, in our trained models",
+            "with SparseGPT, in our trained models; the share at which the ratio, read between the sparsities measured, "
+            "first passes its bound; of all parameters: that of block weights times their part in Llama-2-7B (.961) and "
+            "in Llama-3-8B (.869), for in a model as small as ours the embeddings weigh more",
         ),
         Claim(
             "C3",
@@ -199,7 +201,7 @@ CLAIMS = {
             "Liu and Xu",
             (
                 Condition("perplexity over dense at 60 % of block weights, SparseGPT", at_most=1.1, interval=True),
-                Condition("the same with a random mask", above=1.1, interval=True, control=True),
+                Condition("logarithm of the same with a random mask", above=0.1, interval=True, control=True),
             ),
             "in our trained models of Llama-2 style",
         ),

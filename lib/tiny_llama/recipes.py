@@ -23,7 +23,7 @@ class Recipe:
 
     style: str  # "llama2" or "llama3"
     facts: int = 1  # people, in units of PEOPLE
-    exposures: float = 100.0  # times that a biography is told, on average
+    exposures: float = 160.0  # times that a biography is told, on average
     width: int = 64
 
     def __post_init__(self) -> None:
@@ -38,7 +38,7 @@ class Recipe:
 RECIPES = {
     "llama2": Recipe("llama2"),
     "llama2-more-facts": Recipe("llama2", facts=3),  # three times the text, telling three times the facts
-    "llama2-overtrained": Recipe("llama2", exposures=300),  # three times the text, telling the same facts
+    "llama2-overtrained": Recipe("llama2", exposures=480),  # three times the text, telling the same facts
     "llama3-same-text": Recipe("llama3"),  # the architecture and the tokenizer alone
     "llama3": Recipe("llama3", facts=3),
     "llama2-32": Recipe("llama2", width=32),

@@ -22,19 +22,20 @@ def damped(hessian, damping=0.01):
 
 
 def obs(weight, hessian, gone):
-    """Plain OBS (hassibi1993obs), column after column, those to the left frozen.
+    """Plain OBS (hassibi1993obs), column after column, those to the left frozen, and what its steps cost together.
 
     The inverse Hessian of the columns that are left comes from that of before by Gaussian elimination.
     """
-    w, inverse = weight.copy(), np.linalg.inv(hessian)
+    w, inverse, cost = weight.copy(), np.linalg.inv(hessian), 0.0
     for j in range(w.shape[1]):
         for row in range(len(w)):
             if gone[row, j]:
+                cost += w[row, j] ** 2 / inverse[j, j]
                 w[row] -= w[row, j] / inverse[j, j] * inverse[j]
                 w[row, j] = 0
         inverse = inverse - np.outer(inverse[:, j], inverse[j]) / inverse[j, j]
         inverse[j] = inverse[:, j] = 0
-    return w
+    return w, cost
 
 
 def error(weight, pruned, hessian):
@@ -51,16 +52,17 @@ def swept(weight, hessian, mask=None, **settings):
 def test_with_its_mask_given_it_is_plain_sequential_obs(n):
     weight, hessian = layer(n=n)
     gone = np.random.default_rng(1).random((ROWS, n)) < 0.6
-    expected = obs(weight, damped(hessian), gone)
+    expected, cost = obs(weight, damped(hessian), gone)
     np.testing.assert_allclose(swept(weight, hessian, gone), expected, atol=2e-12)
     assert (expected[gone] == 0).all() and (expected[~gone] != 0).all()
+    assert error(weight, expected, damped(hessian)) == pytest.approx(cost, rel=1e-10)  # no cross terms
 
 
 @pytest.mark.parametrize("settings", [{"sparsity": 0.6}, {"scope": "layer"}, {"pattern": "2:4"}])
 def test_it_is_obs_on_the_mask_that_it_chooses(settings):
     weight, hessian = layer(2)
     pruned = swept(weight, hessian, **settings)
-    np.testing.assert_allclose(pruned, obs(weight, damped(hessian), pruned == 0), atol=2e-12)
+    np.testing.assert_allclose(pruned, obs(weight, damped(hessian), pruned == 0)[0], atol=2e-12)
 
 
 def test_masks_heed_the_weights_as_they_have_become():
@@ -71,7 +73,7 @@ def test_masks_heed_the_weights_as_they_have_become():
     for start in range(0, N, size):
         so_far = gone.copy()
         so_far[:, start:] = False
-        current = obs(weight, damped(hessian), so_far)
+        current, _ = obs(weight, damped(hessian), so_far)
         left = np.linalg.inv(damped(hessian)[start:, start:])
         end = min(start + size, N)
         cost = np.empty((ROWS, end - start))

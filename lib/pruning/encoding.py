@@ -36,15 +36,19 @@ def quantized(weight: Tensor, bits: int, group: int | None = None) -> tuple[Tens
     """Codes (int8, the shape of `weight`) and scales (float16, rows x groups) of symmetric rounding to nearest.
 
     A group is `group` neighboring inputs of a row, or the whole row; the last may be shorter. Its scale is its largest
-    magnitude over 2^(bits-1) - 1, rounded to float16, so that code 0 is weight 0 and zeros stay zero (eq-quantized).
+    magnitude over 2^(bits-1) - 1, rounded up to float16, so that no weight is more than half a scale off; code 0 is
+    weight 0, and zeros stay zero (eq-quantized).
     Raises BadSetting where a weight is not finite or a scale does not fit float16.
     """
     top = 2 ** (bits - 1) - 1
     grouped = _grouped(weight.float(), group)
-    scales = (grouped.abs().amax(2) / top).half().clamp(min=_SMALLEST_SCALE)
+    exact = grouped.abs().amax(2) / top
+    scales = exact.half()
+    below = (scales.float() < exact).to(torch.int16)
+    scales = (scales.view(torch.int16) + below).view(torch.float16).clamp(min=_SMALLEST_SCALE)  # the next one up
     if not scales.isfinite().all():
         raise checks.BadSetting(f"quantisation needs finite weights of magnitude below {65504 * top:,}.")
-    codes = (grouped / scales.float()[..., None]).round().clamp(-top, top).to(torch.int8)
+    codes = (grouped / scales.float()[..., None]).round().to(torch.int8)
     return codes.flatten(1)[:, : weight.shape[1]], scales
 
 

@@ -100,6 +100,7 @@ def plan(tensors: Iterable[tuple[str, Tensor]], metadata: dict[str, str], storag
         records[name] = storage.record(name, tensor, parts)
         size[is_block(name)] += sum(part.numel() * part.element_size() for part in parts.values())
         n += tensor.numel() if is_block(name) else 0
+        del tensor, parts  # before the next one is read
     about = zip(KEYS, (FORMAT, str(VERSION), json.dumps(records, sort_keys=True)), strict=True)
     header = Header(kinds, metadata | dict(about))
     return header, Sizes(n, size[True], size[False], len(header.bytes))

@@ -43,6 +43,7 @@ class Header:
                 for entry, part in parts(name).items():
                     opened.seek(len(self.bytes) + self.entries[entry]["data_offsets"][0])
                     opened.write(part.flatten().view(torch.uint8).numpy().data)
+                    del part  # before the next one is read
             opened.flush()
             os.fsync(opened.fileno())
 
@@ -54,7 +55,7 @@ def new_folder(source: Path, out: Path | str) -> Iterator[Path]:
     It begins with everything of `source` but its weights: configuration, tokenizer, licence. BadSetting where `out`
     holds something or is a file; what a killed run left is replaced.
     """
-    out = Path(out)
+    out = Path(out).resolve()
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise BadSetting(f"{out} exists already; name a new directory.")
     part = out.with_name(f"{out.name}.part")

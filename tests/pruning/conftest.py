@@ -1,5 +1,7 @@
 """Small Llama models of real shapes, with random weights."""
 
+import json
+
 import pytest
 import torch
 
@@ -83,4 +85,7 @@ def tokenizer(request):
     trainer = trainers.BpeTrainer(**sizes, show_progress=False)
     bare.train_from_iterator([TEXT] * 3, trainer)
     bare.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    state = json.loads(bare.to_str())  # the pieces for single bytes are text like any other
+    state["added_tokens"] = state["added_tokens"][:3]
+    bare = tokenizers.Tokenizer.from_str(json.dumps(state))
     return PreTrainedTokenizerFast(tokenizer_object=bare, bos_token="<s>", eos_token="</s>", unk_token="<unk>")

@@ -182,8 +182,8 @@ def load(folder: Path | str, device: str = "cpu", dtype: torch.dtype | None = No
         if tensor.shape != expected[name].shape:
             sizes = f"{list(tensor.shape)}, not {list(expected[name].shape)} as its config.json says"
             raise BadSetting(f"{name} in {folder} is {sizes}.")
-        model.load_state_dict({name: tensor.to(device, dtype)}, strict=False, assign=True)
-        del tensor  # before the next one is read
+        model.load_state_dict({name: tensor.to(device, dtype, copy=True)}, strict=False, assign=True)
+        del tensor  # which may be the file itself, mapped, and goes before the next one is read
     model.tie_weights()
     model.requires_grad_(True)
     if (checkpoint.folder / "generation_config.json").exists():

@@ -32,6 +32,16 @@ def test_a_plain_directory_loads_as_transformers_loads_it(folder, dtype):
     found(ids).logits.float().sum().backward()  # it can be trained
 
 
+def test_a_loaded_model_does_not_hang_on_its_files(folder, tmp_path):
+    pruning.pack(folder, tmp_path / "packed")
+    for at in (folder, tmp_path / "packed"):
+        model, known = pruning.load(at), pruning.load(at)
+        before = {name: p.detach().clone() for name, p in known.named_parameters()}
+        for file in at.glob("*.safetensors"):
+            file.write_bytes(bytes(file.stat().st_size))
+        assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())
+
+
 def test_a_tied_head_is_the_embedding(llama, tmp_path):
     llama("tied").save_pretrained(tmp_path)
     model = pruning.load(tmp_path)

@@ -2,13 +2,17 @@
 
 python -m lib.pruning prune MODEL_DIR OUT_DIR --method wanda --sparsity 0.5 --calibration text.txt
 python -m lib.pruning report MODEL_DIR
+python -m lib.pruning pack MODEL_DIR OUT_DIR --bits 8
+python -m lib.pruning unpack MODEL_DIR OUT_DIR
+python -m lib.pruning evaluate MODEL_DIR --text text.txt --context 2048 --dense DENSE_DIR
+python -m lib.pruning chat MODEL_DIR
 """
 
 import argparse
 import sys
 
 from lib.checks import BadSetting
-from lib.pruning import calibration, criteria
+from lib.pruning import calibration, commands, criteria
 
 
 def _prune(options: argparse.Namespace) -> None:
@@ -20,9 +24,7 @@ def _prune(options: argparse.Namespace) -> None:
         if options.calibration is None:
             raise BadSetting(f"{options.method} needs --calibration FILE.txt, a text such as the model is to know.")
         config = Whole(options.model_dir).llama
-        tokens = calibration.sequences(
-            options.calibration, options.model_dir, config, options.tokens, options.context
-        )
+        tokens = calibration.sequences(options.calibration, options.model_dir, config, options.tokens, options.context)
         print(f"calibration: {len(tokens)} sequences of {tokens.shape[1]} tokens, of at most {options.tokens} tokens")
     names = ("method", "sparsity", "pattern", "scope", "seed", "device")
     settings = {name: getattr(options, name) for name in names}
@@ -44,9 +46,7 @@ def _prune_command(commands) -> None:
         "--sparsity", type=float, help=f"share of the blocks' weights that go ({criteria.SPARSITY}, or the pattern's)"
     )
     prune.add_argument("--pattern", metavar="N:M", help="of M consecutive inputs at most N weights stay")
-    prune.add_argument(
-        "--scope", choices=criteria.SCOPES, default="row", help="the weights that compete (%(default)s)"
-    )
+    prune.add_argument("--scope", choices=criteria.SCOPES, default="row", help="the weights that compete (%(default)s)")
     prune.add_argument("--calibration", metavar="FILE.txt", help="text in UTF-8, for wanda and sparsegpt")
     prune.add_argument(
         "--tokens",
@@ -59,17 +59,18 @@ def _prune_command(commands) -> None:
     )
     prune.add_argument("--device", default="cpu", help="cpu or cuda (%(default)s)")
     prune.add_argument("--seed", type=int, default=0, help="of the control 'random' (%(default)s)")
-    prune.set_defaults(run=_prune)
+    prune.set_defaults(run=_prune, interrupted="Interrupted; the same command goes on from where it was.")
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line; every command carries the function that runs it as `run`."""
     top = argparse.ArgumentParser(prog="python -m lib.pruning", description=__doc__.splitlines()[0])
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
-    _prune_command(commands)
-    report = commands.add_parser("report", help="the share of zeros in every layer")
+    added = top.add_subparsers(required=True, metavar="COMMAND")
+    _prune_command(added)
+    report = added.add_parser("report", help="the share of zeros in every layer")
     report.add_argument("model_dir", metavar="MODEL_DIR")
-    report.set_defaults(run=_report)
+    report.set_defaults(run=_report, interrupted="Interrupted.")
+    commands.add(added)
     return top
 
 
@@ -79,7 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options.run(options)
     except KeyboardInterrupt:
-        print("Interrupted; the same command goes on from where it was.", file=sys.stderr)
+        print(options.interrupted, file=sys.stderr)
         return 130
     except (BadSetting, OSError) as error:
         print(error, file=sys.stderr)

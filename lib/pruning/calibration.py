@@ -25,7 +25,7 @@ def sequences(
     context = min(CONTEXT, longest) if context is None else context
     checks.whole("context", context, 1, longest)
     checks.whole("tokens", tokens, context)
-    text = _text(Path(file), LETTERS * tokens)
+    text = read_text("calibration", file, LETTERS * tokens)
     ids = load_tokenizer(model_dir)(text, add_special_tokens=False, verbose=False)["input_ids"][:tokens]
     n = len(ids) // context
     if n == 0:
@@ -36,12 +36,13 @@ def sequences(
     return torch.tensor(ids[: n * context]).reshape(n, context)
 
 
-def _text(file: Path, letters: int) -> str:
+def read_text(name: str, file: str | Path, letters: int = -1) -> str:
+    """The text in a UTF-8 file, or its first `letters`; BadSetting, with the setting's `name`, where it is none."""
     try:
         with open(file, encoding="utf-8") as opened:
             text = opened.read(letters)
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise checks.BadSetting(f"calibration must be a text file, and {file} is none.") from error
+        raise checks.BadSetting(f"{name} must be a text file, and {file} is none.") from error
     except UnicodeDecodeError as error:
         raise checks.BadSetting(f"{file} must be a text in UTF-8, and is binary.") from error
     if "\0" in text:

@@ -33,7 +33,7 @@ class Whole(Checkpoint):
             raise BadSetting(f"{folder} is packed; make it plain with: python -m lib.pruning unpack {folder} NEW_DIR")
         if self.config.get("num_local_experts") or self.config.get("num_experts"):
             raise BadSetting(f"{folder} holds a mixture of experts, whose layers are not those of a Llama.")
-        self.llama = _llama(self)
+        self.llama = self.configuration()
         self.entries = {}  # of each tensor: its file, dtype, shape, and where its bytes begin and end there
         for file in sorted(set(self.files.values())):
             self.entries |= header(file)
@@ -122,16 +122,6 @@ def expected(config) -> dict[str, list[int]]:
     if config.tie_word_embeddings:
         state.pop("lm_head.weight", None)
     return {name: list(tensor.shape) for name, tensor in state.items()}
-
-
-def _llama(found: Checkpoint):
-    from transformers import LlamaConfig
-
-    try:
-        return LlamaConfig.from_dict(found.config)
-    except Exception as error:  # a bad entry fails in any way, by the validator that it meets
-        said = " ".join(str(error).split())
-        raise BadSetting(f"config.json in {found.folder} does not describe a Llama ({said}).") from error
 
 
 def header(file: Path) -> dict[str, tuple]:

@@ -22,7 +22,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from lib.pruning.evaluation import evaluate
     from lib.pruning.reading import load, load_tokenizer
 
-    text = read_text(options.text)
+    text = read_text("text", options.text)
     folders = [options.model_dir, options.dense] if options.dense else [options.model_dir]
     rows = [load_tokenizer(at)(text, add_special_tokens=False, verbose=False)["input_ids"] for at in folders]
     if rows[0] != rows[-1]:
@@ -52,7 +52,7 @@ def add(commands) -> None:
         added = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         for folder in folders:
             added.add_argument(folder.lower(), metavar=folder)
-        added.set_defaults(run=run)
+        added.set_defaults(run=run, interrupted="Interrupted; nothing was left half-written.")
         return added
 
     pack = command("pack", _pack, "write a model without its zeros, exactly or quantised", "MODEL_DIR", "OUT_DIR")

@@ -16,8 +16,8 @@ class Chat:
     """A conversation: `say` gives the answer to a text, with all that was said before it where the model can take it.
 
     A tokenizer with a chat template gets the conversation in the form that its model was trained on, the oldest turns
-    left out where less than half the context is free. Without one, each text stands alone and the model goes on
-    writing it.
+    left out where less than half the context is free. Without one, each text stands alone, as the beginning of a
+    document that the model goes on writing.
 
     n_new : most tokens of an answer; it also ends with the context, before an end-of-text token, and before `stop`.
     temperature : 0 for the likeliest token at each step; above it, tokens are drawn, as `seed` fixes.
@@ -49,8 +49,8 @@ class Chat:
         while len(prompt) + answer > room and len(turns) > 2:
             turns = turns[2:]
             prompt = self._prompt(turns)
-        if not prompt:
-            raise checks.BadSetting("text must hold at least one token.")
+        if not text.strip():
+            raise checks.BadSetting("text must not be empty.")
         if len(prompt) >= room:
             raise checks.BadSetting(f"text has {len(prompt)} tokens, which leave no room in the context of {room}.")
         pieces = []
@@ -67,10 +67,10 @@ class Chat:
 
     def _prompt(self, turns: list[dict[str, str]]) -> list[int]:
         if self.has_template:
-            found = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)
-        else:
-            found = self.tokenizer(turns[-1]["content"])
-        return list(found["input_ids"])
+            told = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)
+            return list(told["input_ids"])
+        ids, first = list(self.tokenizer(turns[-1]["content"])["input_ids"]), self.tokenizer.bos_token_id
+        return ids if first is None or ids[:1] == [first] else [first, *ids]
 
     def _pieces(self, prompt: list[int], n_new: int) -> Iterator[str]:
         """The answer piece by piece, each as soon as later tokens cannot change it."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lib.checks import BadSetting
+from lib.measures import check_run
 from lib.pruning.encoding import DTYPES, decode
 
 FORMAT, VERSION = "bitmap", 1
@@ -60,6 +61,16 @@ class Checkpoint:
             (file, sorted(name for name, of in self.files.items() if of == file))
             for file in sorted(set(self.files.values()))
         ]
+
+    def configuration(self):
+        """The LlamaConfig; BadSetting where config.json holds what is none."""
+        from transformers import LlamaConfig
+
+        try:
+            return LlamaConfig.from_dict(self.config)
+        except Exception as error:  # a bad entry fails in any way, by the validator that it meets
+            said = " ".join(str(error).split())
+            raise BadSetting(f"config.json in {self.folder} does not describe a Llama ({said}).") from error
 
     def parameters(self) -> set[str]:
         """The names of the parameters: a tied head is the embedding, and stored frequencies of positions are none."""
@@ -162,11 +173,12 @@ def load(folder: Path | str, device: str = "cpu", dtype: torch.dtype | None = No
     It is filled tensor by tensor: beside the model, one tensor is in memory. A packed model is dense once loaded.
     BadSetting where something is missing, damaged, or of another shape than the configuration says.
     """
-    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+    from transformers import GenerationConfig, LlamaForCausalLM
     from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
+    check_run(0, device)
     checkpoint = Checkpoint(folder)
-    config = LlamaConfig.from_dict(checkpoint.config)
+    config = checkpoint.configuration()
     with torch.device("meta"):
         model = LlamaForCausalLM(config).eval()
     model.model.rotary_emb = LlamaRotaryEmbedding(config)  # no checkpoint holds its frequencies

@@ -4,6 +4,7 @@ import builtins
 
 import pytest
 import torch
+from tokenizers import processors
 
 from lib.checks import BadSetting
 from lib.pruning import conversation
@@ -108,10 +109,18 @@ def test_settings_that_will_not_do_are_refused(model, tokenizer):
     for bad in ({"n_new": 0}, {"temperature": -1}, {"seed": -1}):
         with pytest.raises(BadSetting, match=next(iter(bad))):
             Chat(model, tokenizer, **bad)
-    chat = Chat(model, lambda text: {"input_ids": []})
-    chat.tokenizer.chat_template = None
-    with pytest.raises(BadSetting, match="at least one token"):
-        chat.say("")
+    with pytest.raises(BadSetting, match="empty"):
+        Chat(model, tokenizer).say(" ")
+
+
+def test_a_text_is_the_beginning_of_a_document(model, tokenizer, monkeypatch):
+    expected = Chat(model, tokenizer, n_new=9).say("In Paris")
+    backend = tokenizer.backend_tokenizer
+    before = backend.post_processor
+    monkeypatch.setattr(backend, "post_processor", processors.TemplateProcessing(single="$A"))
+    assert tokenizer("In Paris")["input_ids"][0] != 1
+    assert Chat(model, tokenizer, n_new=9).say("In Paris") == expected
+    monkeypatch.setattr(backend, "post_processor", before)
 
 
 def test_the_terminal_goes_on_until_the_input_ends(model, tokenizer, monkeypatch, capsys):

@@ -36,6 +36,10 @@ def same(one, other):
     return all(a == b and x.dtype == y.dtype and bits_of(x) == bits_of(y) for (a, x), (b, y) in pairs)
 
 
+def configure(file, **changed):
+    file.write_text(json.dumps(json.loads(file.read_text()) | changed))
+
+
 @pytest.fixture
 def plain(llama, tmp_path):
     """A function that writes a pruned Llama as transformers does and gives its directory."""
@@ -59,6 +63,7 @@ def test_a_directory_comes_back_bit_for_bit(plain, tmp_path, kind, dtype, shard)
     from transformers import LlamaForCausalLM
 
     folder = plain(kind, dtype, shard)
+    configure(folder / "generation_config.json", temperature=0.7, do_sample=True, eos_token_id=[2, 5])
     sizes = pruning.pack(folder, tmp_path / "packed")
     pruning.unpack(tmp_path / "packed", tmp_path / "back")
     assert tensors(tmp_path / "back") == tensors(folder)
@@ -81,6 +86,7 @@ def test_a_directory_comes_back_bit_for_bit(plain, tmp_path, kind, dtype, shard)
     ids = torch.randint(61, (2, 20))
     assert torch.equal(loaded(ids).logits, known(ids).logits)
     assert loaded.generation_config.to_dict() == known.generation_config.to_dict()
+    assert loaded.generation_config.eos_token_id == [2, 5]
 
 
 @pytest.mark.parametrize("kind", ["tied", "biased"])

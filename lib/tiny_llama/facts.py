@@ -91,6 +91,25 @@ def value_log_probabilities(
     return found
 
 
+@torch.no_grad()
+def log_probabilities(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, starts: Sequence[str], ends: Sequence[str]
+) -> np.ndarray:
+    """The logarithm of the probability of each end, all its tokens, after its start: (n_starts,)."""
+    before = tokenizer(list(starts))["input_ids"]
+    after = tokenizer(list(ends), add_special_tokens=False)["input_ids"]
+    found = []
+    for begin in range(0, len(before), ROWS // 4):
+        some = list(zip(before, after, strict=True))[begin : begin + ROWS // 4]
+        width = max(len(start) + len(end) for start, end in some)
+        shown = torch.tensor([start + end + [0] * (width - len(start) - len(end)) for start, end in some])
+        likely = model(shown.to(model.device), use_cache=False).logits.float().log_softmax(-1).cpu()
+        for row, ids, (start, end) in zip(likely, shown, some, strict=True):
+            told = slice(len(start), len(start) + len(end))
+            found.append(float(row[told.start - 1 : told.stop - 1].gather(1, ids[told, None]).sum()))
+    return np.array(found)
+
+
 def _scores(model: LlamaForCausalLM, starts: torch.Tensor, sentences: torch.Tensor) -> np.ndarray:
     """Log-probability of each sentence (n, length), -1 where it has ended, after each start: (n_starts, n)."""
     starts, sentences = starts.to(model.device), sentences.to(model.device)

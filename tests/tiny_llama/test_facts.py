@@ -79,6 +79,18 @@ def test_values_are_as_likely_as_their_texts(model, monkeypatch):
             assert np.exp(row).sum() < 1 + 1e-6  # no sentence begins another
 
 
+def test_a_text_is_as_likely_among_others_as_by_itself(model, monkeypatch):
+    llama, tokens = model
+    questions = biographies.questions(PEOPLE)[:8]
+    starts, ends = facts.prompts(tokens, questions), [f" {question.answer}." for question in questions]
+    values = facts.value_log_probabilities(llama, tokens, questions)
+    right = [ATTRIBUTES[question.attribute].values.index(question.answer) for question in questions]
+    expected = [row[place] for row, place in zip(values, right, strict=True)]
+    for rows in (facts.ROWS, 12):
+        monkeypatch.setattr(facts, "ROWS", rows)
+        np.testing.assert_allclose(facts.log_probabilities(llama, tokens, starts, ends), expected, atol=3e-4)
+
+
 def test_values_after_other_prompts(model):
     llama, tokens = model
     questions = biographies.questions(PEOPLE)[:2]

@@ -1,0 +1,90 @@
+"""A reader's own Llama: its perplexity and its answers at the sparsities of chapter 7."""
+
+import json
+import math
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from lib import checks
+from lib.pruning import calibration, evaluate, generate, load, load_tokenizer, streaming
+from lib.pruning.checkpoints import Whole
+from lib.pruning.criteria import CALIBRATED
+
+METHODS = ("magnitude", "wanda", "sparsegpt")
+TOKENS = 2**17  # of the text: one half to calibrate on, the other to be read
+N_NEW = 16  # tokens of an answer
+
+
+def measure(
+    model_dir: Path | str,
+    text: Path | str,
+    questions: Path | str | None = None,
+    *,
+    sparsities: Sequence[float] = (0.0, 0.3, 0.5, 0.6),
+    methods: Sequence[str] = METHODS,
+    context: int | None = None,
+    device: str = "cpu",
+) -> xr.Dataset:
+    """ "perplexity" and "recall" of the Llama in `model_dir` over method and sparsity, NaN where nothing is asked.
+
+    `text`: a UTF-8 file, whose first half calibrates and whose second half is read, in windows of `context` tokens
+    (2048, or as many as the model reads). `questions`: a JSON list of {"prompt", "answer"}; right is an answer that
+    begins with the one given. Pruned models are streamed to disk and deleted; reading one takes it into memory.
+    "block_share": block weights over all parameters. BadSetting for a bad model, text or list.
+    """
+    checks.number("sparsities", sparsities, 0, 0.99)
+    for method in methods:
+        checks.choice("method", method, METHODS)
+    source = Whole(model_dir)
+    windows = calibration.sequences(text, model_dir, source.llama, TOKENS, context)
+    if len(windows) < 2:
+        raise checks.BadSetting(f"{text} must have two sequences of {windows.shape[1]} tokens; give a longer text.")
+    shown, read = windows[: len(windows) // 2], windows[len(windows) // 2 :]
+    asked = _questions(questions)
+    tokenizer = load_tokenizer(model_dir) if asked else None
+
+    def judge(folder: Path | str) -> tuple[float, float]:
+        model = load(folder, device)
+        perplexity = evaluate(model, read.flatten(), read.shape[1]).perplexity
+        if not asked:
+            return perplexity, math.nan
+        answers = generate(model, tokenizer, [prompt for prompt, _ in asked], N_NEW)
+        right = [text.strip().startswith(answer) for (text,), (_, answer) in zip(answers, asked, strict=True)]
+        return perplexity, float(np.mean(right))
+
+    dense, found = judge(model_dir), []
+    for method in methods:
+        row = []
+        for sparsity in sparsities:
+            if sparsity == 0:
+                row.append(dense)
+                continue
+            with tempfile.TemporaryDirectory(dir=Path(model_dir).absolute().parent) as folder:
+                seen = shown if method in CALIBRATED else None
+                out = Path(folder) / "pruned"
+                streaming.stream(model_dir, out, method=method, sparsity=sparsity, calibration=seen, device=device)
+                row.append(judge(out))
+        found.append(row)
+    values, sizes = np.array(found), {name: math.prod(shape) for name, shape in source.expected.items()}
+    share = sum(size for name, size in sizes.items() if name.endswith("_proj.weight")) / sum(sizes.values())
+    coords = {"method": list(methods), "sparsity": list(sparsities)}
+    variables = {name: (("method", "sparsity"), values[..., i]) for i, name in enumerate(("perplexity", "recall"))}
+    return xr.Dataset(variables, coords, {"context": windows.shape[1], "block_share": share})
+
+
+def _questions(file: Path | str | None) -> list[tuple[str, str]]:
+    if not file:
+        return []
+    wrong = checks.BadSetting(f'{file} must be a JSON list of {{"prompt": ..., "answer": ...}}.')
+    try:
+        rows = json.loads(Path(file).read_text("utf-8"))
+        pairs = [(row["prompt"], row["answer"].strip()) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise wrong from error
+    if not pairs:
+        raise wrong
+    return pairs

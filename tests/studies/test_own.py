@@ -1,0 +1,72 @@
+"""A reader's own Llama: a small one of a real shape, in a folder as it would come."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from lib.checks import BadSetting
+from lib.pruning import evaluate, load, load_tokenizer, prune
+from lib.studies import limit_curves, own
+from lib.tiny_llama import recipes
+from lib.tiny_llama.recipes import Recipe
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("home")
+    tokens = recipes.tokenizer("llama3")
+    model = recipes.untrained(Recipe("llama3", width=32), 0, len(tokens))
+    tokens.save_pretrained(folder / "mine")
+    model.save_pretrained(folder / "mine")
+    (folder / "text.txt").write_text(" ".join(recipes.texts(Recipe("llama3"), 0, n_documents=60)), "utf-8")
+    return folder
+
+
+def test_a_model_is_read_as_in_memory(home):
+    found = own.measure(home / "mine", home / "text.txt", sparsities=[0.0, 0.5], methods=["magnitude"], context=64)
+    tokens = load_tokenizer(home / "mine")((home / "text.txt").read_text("utf-8"), add_special_tokens=False)
+    n = len(tokens["input_ids"]) // 64
+    read = torch.tensor(tokens["input_ids"][n // 2 * 64 : n * 64])
+    model = load(home / "mine")
+    assert found.perplexity.values[0, 0] == pytest.approx(evaluate(model, read, 64).perplexity)
+    prune(model, method="magnitude", sparsity=0.5)
+    assert found.perplexity.values[0, 1] == pytest.approx(evaluate(model, read, 64).perplexity)
+    assert np.isnan(found.recall).all()
+    parts = [(name.endswith("_proj.weight"), p.numel()) for name, p in model.named_parameters()]
+    share = sum(n for block, n in parts if block) / sum(n for _, n in parts)
+    assert found.attrs == {"context": 64, "block_share": pytest.approx(share)}
+    assert sorted(path.name for path in home.iterdir()) == ["mine", "text.txt"]  # nothing is left
+
+
+def test_every_method_and_a_list_of_questions(home, monkeypatch):
+    asked = home / "questions.json"
+    asked.write_text(json.dumps([{"prompt": "Q: a A:", "answer": " one "}, {"prompt": "Q: b A:", "answer": "two"}]))
+    monkeypatch.setattr(own, "generate", lambda model, tokenizer, prompts, n: [[" one."] for _ in prompts])
+    found = own.measure(home / "mine", home / "text.txt", asked, sparsities=[0.0, 0.5])
+    asked.unlink()
+    assert found.recall.values.tolist() == [[0.5, 0.5]] * 3
+    assert len(set(found.perplexity.values[:, 1].tolist())) == 3
+    curves = limit_curves.own_curves(found)
+    assert (curves.recall_wanda == 1).all() and curves.perplexity_wanda[0] == 1
+    all_ = curves.share.sel(denominator="all parameters")
+    assert float(all_[1]) == pytest.approx(0.5 * found.attrs["block_share"])
+    one = limit_curves.own_curves(found.sel({"method": ["magnitude"]}))
+    assert np.isnan(one.perplexity_wanda).all() and math.isfinite(one.perplexity_magnitude[1])
+
+
+def test_bad_input_is_named(home, tmp_path):
+    short, wrong = tmp_path / "short.txt", tmp_path / "wrong.json"
+    short.write_text("Q: Who? A: me. " * 4)
+    for content in ("no JSON", "[]", '[{"prompt": 1}]', '{"prompt": "a"}'):
+        wrong.write_text(content)
+        with pytest.raises(BadSetting, match="JSON list"):
+            own.measure(home / "mine", home / "text.txt", wrong)
+    with pytest.raises(BadSetting, match="short.txt"):
+        own.measure(home / "mine", short)
+    with pytest.raises(BadSetting, match="sparsities"):
+        own.measure(home / "mine", home / "text.txt", sparsities=[1.5])
+    with pytest.raises(BadSetting, match="method"):
+        own.measure(home / "mine", home / "text.txt", methods=["random"])

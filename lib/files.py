@@ -64,8 +64,11 @@ def digest(file: Path) -> str:
 
 
 @contextmanager
-def locked(file: Path) -> Iterator[None]:
-    """Hold a lock that several processes share for `file`."""
-    with open(file.with_name(f".{file.name}.lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock, which processes that write the same file there share."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(handle)

@@ -191,9 +191,9 @@ CLAIMS = {
                 )
                 for style in ("Llama-2", "Llama-3")
             ),
-            "with SparseGPT, in our trained models; the share at which the ratio, read between the sparsities measured, "
-            "first passes its bound; of all parameters: that of block weights times their part in Llama-2-7B (.961) and "
-            "in Llama-3-8B (.869), for in a model as small as ours the embeddings weigh more",
+            "with SparseGPT, in our trained models; the share at which the ratio, read between the sparsities "
+            "measured, first passes its bound; of all parameters: that of block weights times their part in "
+            "Llama-2-7B (.961) and in Llama-3-8B (.869), for in a model as small as ours the embeddings weigh more",
         ),
         Claim(
             "C3",

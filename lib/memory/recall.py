@@ -6,21 +6,18 @@ python -m lib.memory.recall train FOLDER [--kind both] [--seed 0] [--steps 2000]
 import argparse
 import hashlib
 import json
-import os
 import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import safetensors
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from lib import checks
+from lib import checks, files
 from lib.measures import check_run
 from lib.memory.block import KINDS, TASK, Block, Task, answers, streams
 
@@ -98,13 +95,13 @@ def _keep(file: Path, made: str, block: Block, optimizer: torch.optim.Adam, loss
     tensors = {f"weights.{name}": p.detach() for name, p in block.named_parameters()}
     for name, p in block.named_parameters():
         tensors |= {f"{moment}.{name}": optimizer.state[p][moment] for moment in ("exp_avg", "exp_avg_sq")}
-    save(file, tensors | {"losses": torch.tensor(losses, dtype=torch.float64)}, {"made": made})
+    files.save(file, tensors | {"losses": torch.tensor(losses, dtype=torch.float64)}, {"made": made})
 
 
 def _resume(file: Path, made: str, block: Block, optimizer: torch.optim.Adam) -> list[float]:
     if not file.exists():
         return []
-    tensors, metadata = load(file)
+    tensors, metadata = files.load(file, _remedy(file.parent))
     if metadata.get("made") != made:
         raise checks.BadSetting(
             f"{file} was left by a training with other settings; delete it or choose another folder."
@@ -117,29 +114,6 @@ def _resume(file: Path, made: str, block: Block, optimizer: torch.optim.Adam) ->
     return losses
 
 
-def save(file: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write safetensors under another name, then rename; OSError leaves an earlier file as it was."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
-    try:
-        save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, part, metadata)
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def load(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file; BadSetting, in one sentence, where it is missing or damaged."""
-    if not file.exists():
-        raise checks.BadSetting(f"{file} is missing; make it with: python -m lib.memory.recall train {file.parent}")
-    try:
-        with safetensors.safe_open(file, framework="pt") as opened:
-            metadata = opened.metadata() or {}
-        return load_file(file), metadata
-    except (safetensors.SafetensorError, OSError) as error:
-        raise checks.BadSetting(f"{file} is damaged ({error}); delete it and train or check it out again.") from error
-
-
 def trained(kind: str, seed: int, folder: Path = FOLDER) -> tuple[Block, np.ndarray]:
     """The trained block of that kind and seed and its losses, as `train` gave them; BadSetting where a file is bad.
 
@@ -147,8 +121,8 @@ def trained(kind: str, seed: int, folder: Path = FOLDER) -> tuple[Block, np.ndar
     """
     checks.choice("kind", kind, KINDS)
     file = folder / f"{kind}-{seed}.safetensors"
-    tensors, _ = load(file)
-    if receipt(folder)["models"].get(file.stem, {}).get("sha256") != _digest(file):
+    tensors, _ = files.load(file, _remedy(folder))
+    if receipt(folder)["models"].get(file.stem, {}).get("sha256") != files.digest(file):
         raise checks.BadSetting(f"{file} is not the file that {folder / 'receipt.json'} names; check both out again.")
     losses = tensors.pop("losses").double().numpy()
     block = Block(kind, generator(seed, WEIGHTS))
@@ -158,25 +132,17 @@ def trained(kind: str, seed: int, folder: Path = FOLDER) -> tuple[Block, np.ndar
 
 def receipt(folder: Path = FOLDER) -> dict:
     """How the blocks in `folder` were made; BadSetting where the file is missing or damaged."""
-    file = folder / "receipt.json"
-    try:
-        return json.loads(file.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise checks.BadSetting(
-            f"{file} is missing; make it with: python -m lib.memory.recall train {folder}"
-        ) from error
-    except ValueError as error:
-        raise checks.BadSetting(f"{file} is no JSON ({error}); check it out again.") from error
+    return files.read(folder / "receipt.json", _remedy(folder))
+
+
+def _remedy(folder: Path) -> str:
+    return f"python -m lib.memory.recall train {folder}"
 
 
 def fingerprint(folder: Path = FOLDER) -> str:
     """Eight digits that change when one of the trained blocks does."""
     digests = [model["sha256"] for _, model in sorted(receipt(folder)["models"].items())]
     return hashlib.sha256("".join(digests).encode()).hexdigest()[:8]
-
-
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def record(folder: Path, kind: str, seed: int, course: Course, device: str) -> None:
@@ -190,12 +156,12 @@ def record(folder: Path, kind: str, seed: int, course: Course, device: str) -> N
     command = f"python -m lib.memory.recall train {folder} --kind {kind} --seed {seed} --steps {course.n_steps}"
     made = receipt(folder) if (folder / "receipt.json").exists() else {"models": {}}
     earlier = made["models"].get(file.stem, {})
-    if earlier.get("command") == command and file.exists() and earlier["sha256"] == _digest(file):
+    if earlier.get("command") == command and file.exists() and earlier["sha256"] == files.digest(file):
         return
     begun = time.perf_counter()
     block, losses = train(kind, seed, course=course, checkpoint=checkpoint, device=device)
     weights = {name: p.detach() for name, p in block.named_parameters()}
-    save(file, weights | {"losses": torch.from_numpy(losses).float()}, {"kind": kind, "seed": str(seed)})
+    files.save(file, weights | {"losses": torch.from_numpy(losses).float()}, {"kind": kind, "seed": str(seed)})
     made["models"][file.stem] = {
         "command": command,
         "commit": receipts.commit(),
@@ -204,11 +170,9 @@ def record(folder: Path, kind: str, seed: int, course: Course, device: str) -> N
         "torch": torch.__version__,
         "seconds": round(time.perf_counter() - begun, 1),
         "final_loss": round(float(losses[-1]), 4),
-        "sha256": _digest(file),
+        "sha256": files.digest(file),
     }
-    part = folder / f"receipt.{os.getpid()}.part"
-    part.write_text(json.dumps(made, indent=1, sort_keys=True) + "\n", "utf-8")
-    os.replace(part, folder / "receipt.json")
+    files.write(folder / "receipt.json", made)
     checkpoint.unlink(missing_ok=True)
 
 

@@ -90,7 +90,7 @@ def record(name: str, seed: int, *, base: Path = FOLDER, device: str = "cpu", co
         "losses": [round(float(loss), 4) for loss in losses],
         "sha256": files.digest(out / WEIGHTS),
     }
-    with files.locked(base / RECEIPT):  # several trainings may end at once
+    with files.locked(base):  # several trainings may end at once
         made = receipt(base) if (base / RECEIPT).exists() else {}
         files.write(base / RECEIPT, made | {out.name: line})
     checkpoint.unlink(missing_ok=True)

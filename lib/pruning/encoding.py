@@ -49,7 +49,7 @@ def quantized(weight: Tensor, bits: int, group: int | None = None) -> tuple[Tens
     if not scales.isfinite().all():
         raise checks.BadSetting(f"quantisation needs finite weights of magnitude below {65504 * top:,}.")
     codes = (grouped / scales.float()[..., None]).round().to(torch.int8)
-    return codes.flatten(1)[:, : weight.shape[1]], scales
+    return codes.flatten(1)[:, : weight.shape[1]].contiguous(), scales
 
 
 def dequantized(codes: Tensor, scales: Tensor, group: int | None, dtype: torch.dtype) -> Tensor:
@@ -74,17 +74,20 @@ def encode(tensor: Tensor, bits: int | None = None, group: int | None = None, sp
     if tensor.dim() != 2 or not tensor.numel():
         return {"": tensor.cpu().contiguous()}
     if bits is None:
-        numbers, parts = _pattern(tensor.cpu()).flatten(), {}
+        numbers, parts = _pattern(tensor.cpu()), {}
     else:
         codes, scales = quantized(tensor, bits, group)
-        numbers, parts = codes.cpu().flatten(), {"scales": scales.cpu()}
-    kept = numbers != 0
-    width = bits or 8 * numbers.element_size()
-    if sparse and _n_bytes(len(kept), 1) + _n_bytes(int(kept.sum()), width) < _n_bytes(len(kept), width):
-        parts["bitmap"] = torch.from_numpy(np.packbits(kept.numpy(), bitorder="little"))
+        numbers, parts = codes.cpu().flatten().numpy(), {"scales": scales.cpu()}
+    width, n = bits or 8 * numbers.itemsize, len(numbers)
+    if sparse and _n_bytes(n, 1) + _n_bytes(np.count_nonzero(numbers), width) < _n_bytes(n, width):
+        kept = numbers != 0
+        parts["bitmap"] = torch.from_numpy(np.packbits(kept, bitorder="little"))
         numbers = numbers[kept]
     elif bits is None:
         return {"": tensor.cpu().contiguous()}
+    if not len(numbers):
+        numbers = np.empty(1, numbers.dtype)[:0]  # what numpy selects from an array has stride 0 where it is empty
+    numbers = torch.from_numpy(numbers)
     if bits is None:
         return parts | {"values": numbers.view(tensor.dtype)}
     return parts | {"codes": _nibbles(numbers) if bits == 4 else numbers}
@@ -102,13 +105,14 @@ def decode(
     else:
         numbers, stored = parts["codes"], torch.int8 if bits == 8 else torch.uint8
     kept = _mask(parts["bitmap"], n) if "bitmap" in parts else None
-    n_kept = n if kept is None else int(kept.sum())
+    n_kept = n if kept is None else np.count_nonzero(kept)
     _expect("values" if bits is None else "codes", numbers, stored, [(n_kept + 1) // 2 if bits == 4 else n_kept])
     numbers = _pattern(_signed(numbers, n_kept) if bits == 4 else numbers)
     if kept is not None:
-        whole = torch.zeros(n, dtype=numbers.dtype)
+        whole = np.zeros(n, numbers.dtype)
         whole[kept] = numbers
         numbers = whole
+    numbers = torch.from_numpy(numbers)
     if bits is None:
         return numbers.view(dtype).view(shape)
     _expect("scales", parts["scales"], torch.float16, [shape[0], -(-shape[1] // (group or shape[1]))])
@@ -119,17 +123,17 @@ def _n_bytes(count: int, bits: int) -> int:
     return (count * bits + 7) // 8
 
 
-def _pattern(tensor: Tensor) -> Tensor:
-    """The same bits as integers, so that no arithmetic touches a payload or a sign of zero."""
-    return tensor.contiguous().view(_PATTERNS[tensor.element_size()])
+def _pattern(tensor: Tensor) -> np.ndarray:
+    """The same bits as integers in a row, so that no arithmetic touches a payload or a sign of zero."""
+    return tensor.contiguous().view(_PATTERNS[tensor.element_size()]).flatten().numpy()
 
 
-def _mask(bitmap: Tensor, n: int) -> Tensor:
+def _mask(bitmap: Tensor, n: int) -> np.ndarray:
     _expect("bitmap", bitmap, torch.uint8, [_n_bytes(n, 1)])
     bits = np.unpackbits(bitmap.numpy(), bitorder="little")
     if bits[n:].any():
         raise ValueError("its bitmap has bits behind the last weight")
-    return torch.from_numpy(bits[:n]).bool()
+    return bits[:n].view(bool)
 
 
 def _nibbles(codes: Tensor) -> Tensor:

@@ -21,12 +21,12 @@ class Evaluation:
 
 @torch.no_grad()
 def evaluate(model, tokens, context: int, *, characters: int | None = None, batch: int = 8) -> Evaluation:
-    """Perplexity of `tokens` (one row of token ids) in windows of `context` tokens that do not overlap (eq-perplexity).
+    """Perplexity of a row of token ids in windows of `context` tokens that do not overlap (eq-perplexity).
 
-    The first token of a window is read and not predicted, and what does not fill a window is left out, so
-    `n_tokens` = whole windows x (context - 1). With `characters`, the number of characters of the whole text, bits per
-    character are the mean bits a token times the text's tokens a character: they compare tokenizers, as perplexities
-    cannot. `batch` windows are read at once. A model that overflows has perplexity nan.
+    The first token of a window is read and not predicted, and what does not fill a window is left out, as in
+    sun2024wanda; so `n_tokens` = whole windows x (context - 1). With `characters`, the number of characters of the
+    whole text, bits per character are the mean bits a token times the text's tokens a character: they compare
+    tokenizers, as perplexities cannot. `batch` windows are read at once. A model that overflows has perplexity nan.
     """
     checks.whole("context", context, 2)
     checks.whole("batch", batch, 1)

@@ -26,6 +26,13 @@ def test_perplexity_is_that_of_a_loop_over_tokens(llama, length, context, batch)
     assert found.bits_per_character == pytest.approx(found.nats_per_token / math.log(2) * length / 170, rel=1e-12)
 
 
+def test_a_model_of_16_bits_is_judged_in_32(llama):
+    model, tokens = llama("plain", torch.bfloat16), torch.arange(60).view(4, 15)
+    with torch.no_grad():
+        surprise = -model(tokens).logits.double().log_softmax(2)[:, :-1].gather(2, tokens[:, 1:, None]).mean()
+    assert evaluate(model, tokens.flatten(), 15).nats_per_token == pytest.approx(surprise.item(), rel=1e-6)
+
+
 def test_constant_logits_have_the_vocabulary_as_perplexity(llama):
     model = llama("plain")
     model.lm_head.weight.data.zero_()

@@ -3,7 +3,7 @@
 A model of random weights in a Llama's shape is written to a folder; each way then reads it, prunes it and writes the
 result in a process of its own. "plain" keeps the whole model in memory and a statistic for each of a block's seven
 layers, sorts for its masks, factors an inverse, and works on the weights as they lie. Memory is the peak of the
-process above what torch and transformers take, and that of the GPU. Ratios are to "plain".
+process above what torch and transformers take, and that of the GPU. Ratios are to "plain", of CPU time on a CPU.
 
     python benchmarks/pruning.py [--shape 1b] [--layers 2] [--tokens 4096] [--context 2048] [--device cpu]
 """
@@ -118,17 +118,17 @@ def sparsegpt(weight: torch.Tensor, hessian: torch.Tensor, sparsity: float) -> t
 
 
 def measured(way: str, method: str, folder: Path, out: Path, options: argparse.Namespace, answer) -> None:
-    """One way in this process: seconds, MB of peak memory above that of the imports, MB of the GPU's."""
+    """One way in this process: seconds, those of the CPU, MB of memory above that of the imports, MB of the GPU's."""
     import transformers.models.llama.modeling_llama  # noqa: F401
 
     torch.set_num_threads(options.threads)
     cuda = options.device != "cpu"
     if cuda:
         torch.zeros(1, device=options.device)
-    before, start = peak(), time.perf_counter()
+    before, start, busy = peak(), time.perf_counter(), time.process_time()
     prune(way, method, folder, out, options)
-    seconds = time.perf_counter() - start
-    answer.send((seconds, peak() - before, torch.cuda.max_memory_allocated() / 2**20 if cuda else math.nan))
+    times = time.perf_counter() - start, time.process_time() - busy
+    answer.send((*times, peak() - before, torch.cuda.max_memory_allocated() / 2**20 if cuda else math.nan))
 
 
 def peak() -> float:
@@ -166,7 +166,7 @@ def main() -> None:
         size = sum(file.stat().st_size for file in folder.glob("*.safetensors")) / 2**20
         print(f"torch {torch.__version__}, {options.device}, {options.threads} threads: {options}")
         print(f"checkpoint of {size:.0f} MB, random weights, bfloat16; {calibration(options).numel()} tokens")
-        head = f"{'time':>10} {'ratio':>6} {'memory':>10} {'ratio':>6} {'GPU':>9}   masks differ"
+        head = f"{'time':>10} {'CPU':>10} {'ratio':>6} {'memory':>10} {'ratio':>6} {'GPU':>9}   masks differ"
         print(f"{'method':>10} {'way':>10} {head}")
         for method in options.methods:
             first = None
@@ -176,11 +176,13 @@ def main() -> None:
                 child = spawn.Process(target=measured, args=(way, method, folder, out, options, send))
                 child.start()
                 send.close()
-                seconds, memory, gpu = receive.recv()
+                seconds, busy, memory, gpu = receive.recv()
                 child.join()
-                first = first or (seconds, memory, out)
-                row = f"{seconds:8.1f} s {seconds / first[0]:6.2f} {memory:7.0f} MB {memory / first[1]:6.2f}"
-                print(f"{method:>10} {way:>10} {row} {gpu:6.0f} MB   {apart(first[2], out):.1e}", flush=True)
+                spent = seconds if options.device != "cpu" else busy  # what others do on the machine costs no CPU time
+                first = first or (spent, memory, out)
+                times = f"{seconds:8.1f} s {busy:8.1f} s {spent / first[0]:6.2f}"
+                memories = f"{memory:7.0f} MB {memory / first[1]:6.2f} {gpu:6.0f} MB"
+                print(f"{method:>10} {way:>10} {times} {memories}   {apart(first[2], out):.1e}", flush=True)
 
 
 if __name__ == "__main__":

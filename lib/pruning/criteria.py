@@ -12,6 +12,7 @@ from lib import checks
 METHODS = ("magnitude", "wanda", "sparsegpt", "random")
 CALIBRATED = ("wanda", "sparsegpt")  # the methods that look at the inputs of a layer
 SCOPES = ("row", "layer", "global")
+AT_ONCE = 2**20  # scores that are looked at together, which bounds what the choice takes beside them
 SPARSITY = 0.5  # where neither a sparsity nor a pattern is given
 
 
@@ -73,9 +74,12 @@ def _parts(pattern: str) -> tuple[int, int]:
 
 
 def smallest(scores: Tensor, count: int) -> Tensor:
-    """Where the `count` smallest scores (..., n) of each row lie, as booleans; of equal ones the first."""
+    """Where the `count` smallest scores (n,) or (rows, n) of each row lie, as booleans; of equal ones the first."""
     if count == 0:
         return torch.zeros_like(scores, dtype=torch.bool)
+    rows = max(1, AT_ONCE // scores.shape[-1])
+    if scores.dim() == 2 and len(scores) > rows:
+        return torch.cat([smallest(some, count) for some in scores.split(rows)])
     threshold = scores.kthvalue(count, dim=-1, keepdim=True).values
     chosen, tied = scores < threshold, scores == threshold
     missing = count - chosen.sum(-1, keepdim=True)

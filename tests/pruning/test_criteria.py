@@ -65,6 +65,13 @@ def test_the_threshold_over_all_layers_is_exact(shapes, share, levels):
         assert (mask.numpy().ravel() == part).all()
 
 
+def test_many_rows_are_chosen_part_by_part(monkeypatch):
+    scores = torch.from_numpy(np.random.default_rng(0).integers(5, size=(11, 7)).astype(np.float32))
+    whole = smallest(scores, 3)
+    monkeypatch.setattr(criteria, "AT_ONCE", 15)
+    assert (smallest(scores, 3) == whole).all() and (whole.sum(1) == 3).all()
+
+
 def test_a_half_rounds_to_the_even_number():
     assert smallest(torch.arange(5.0)[None], round(0.5 * 5)).sum() == 2
     assert choose(torch.ones(2, 7), Settings(sparsity=0.5)).sum(1).tolist() == [4, 4]

@@ -134,9 +134,14 @@ class States:
         def see(name: str):
             def hook(_, inputs) -> None:
                 x = inputs[0].flatten(0, -2).float()
-                kind = torch.float64 if x.shape[1] <= PRECISE or not outer else torch.float32
-                new = (x.T @ x if outer else x.square().sum(0)).to(kind)
-                sums[name] = sums[name].add_(new) if name in sums else new
+                n = x.shape[1]
+                if name not in sums:
+                    kind = torch.float64 if n <= PRECISE or not outer else torch.float32
+                    sums[name] = torch.zeros((n, n) if outer else n, dtype=kind, device=x.device)
+                if outer and n > PRECISE:
+                    sums[name].addmm_(x.T, x)  # a large sum is not held twice
+                else:
+                    sums[name].add_(x.T @ x if outer else x.square().sum(0))
 
             return block.get_submodule(name).register_forward_pre_hook(hook)
 

@@ -26,18 +26,23 @@ def factor(hessian: Tensor) -> tuple[Tensor, float]:
 
     The damping begins at 1 % of the mean diagonal and grows tenfold until the Cholesky factor exists; an input that
     was never active has the damping for its curvature. One factor of the reversed matrix and one triangular solve give
-    U, so that no inverse is ever factored.
+    U, so that no inverse is ever factored. `hessian` is used up, so that few matrices of its size are held at once.
     """
     mean = hessian.diagonal().mean()
     mean = torch.where(mean > 0, mean, torch.ones_like(mean))
-    identity = torch.eye(len(hessian), dtype=hessian.dtype, device=hessian.device)
-    flipped, damping = hessian.flip(0, 1), DAMPING
+    hessian.copy_(hessian.flip(0, 1))
+    damping, added = DAMPING, 0.0
     while True:
-        lower, failed = torch.linalg.cholesky_ex(flipped + damping * mean * identity)
+        hessian.diagonal().add_((damping - added) * mean)
+        lower, failed = torch.linalg.cholesky_ex(hessian)
         if not failed and lower.isfinite().all():
             break
-        damping *= 10
-    return torch.linalg.solve_triangular(lower.flip(0, 1), identity, upper=True), damping
+        del lower
+        damping, added = 10 * damping, damping
+    hessian.copy_(lower.flip(0, 1))
+    del lower
+    upper = torch.eye(len(hessian), dtype=hessian.dtype, device=hessian.device).T  # the layout that is solved in place
+    return torch.linalg.solve_triangular(hessian, upper, upper=True, out=upper), damping
 
 
 def sweep(weight: Tensor, upper: Tensor, settings: Settings, mask: Tensor | None = None) -> Tensor:

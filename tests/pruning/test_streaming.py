@@ -91,6 +91,8 @@ def test_a_pruned_model_can_be_pruned_again(saved, tokens, tmp_path):
     second = pruning.stream(tmp_path / "a", tmp_path / "b", method="sparsegpt", sparsity=0.75, calibration=tokens)
     assert (first.block_sparsity, second.block_sparsity) == (0.5, 0.75)
     assert pruning.report(tmp_path / "b") == dataclasses.replace(second, seconds=0.0)
+    again = pruning.stream(tmp_path / "a", tmp_path / "b", method="sparsegpt", sparsity=0.75, calibration=tokens)
+    assert again.layers == second.layers  # b holds its own record, not that of a
 
 
 @pytest.mark.parametrize("method", ["magnitude", "sparsegpt"])
@@ -104,7 +106,8 @@ def test_an_interrupted_pass_goes_on(saved, tokens, tmp_path, monkeypatch, metho
 
     def interrupted(file, tensors):
         if len(written) == finished:
-            file.with_name(f"{file.name}.part").write_bytes(b"half")
+            for name in (file.name, checkpoints.RECORD):
+                file.with_name(f"{name}.part").write_bytes(b"half")
             raise KeyboardInterrupt
         written.append(file.name)
         write(file, tensors)

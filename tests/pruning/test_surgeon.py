@@ -43,7 +43,7 @@ def error(weight, pruned, hessian):
 
 
 def swept(weight, hessian, mask=None, **settings):
-    upper, _ = surgeon.factor(torch.from_numpy(hessian))
+    upper, _ = surgeon.factor(torch.tensor(hessian))
     mask = None if mask is None else torch.from_numpy(mask)
     return surgeon.sweep(torch.from_numpy(weight), upper, Settings("sparsegpt", **settings), mask).numpy()
 
@@ -132,13 +132,13 @@ def test_dead_inputs_go_first_and_nothing_is_nan():
 
 def test_a_hessian_that_has_no_factor_is_damped_until_it_has():
     _, hessian = layer(7)
-    upper, damping = surgeon.factor(torch.from_numpy(hessian))
+    upper, damping = surgeon.factor(torch.tensor(hessian))
     assert damping == 0.01
     np.testing.assert_allclose(upper.T @ upper, np.linalg.inv(damped(hessian)), rtol=1e-8, atol=1e-10)
     assert (upper.tril(-1) == 0).all() and (upper.diagonal() > 0).all()
     values, vectors = np.linalg.eigh(hessian)
     values[0] = -0.5 * values.mean()  # what rounding can do, exaggerated
     bad = vectors * values @ vectors.T
-    upper, damping = surgeon.factor(torch.from_numpy(bad))
+    upper, damping = surgeon.factor(torch.tensor(bad))
     assert damping == pytest.approx(1) and upper.isfinite().all()
     np.testing.assert_allclose(upper.T @ upper, np.linalg.inv(damped(bad, 1.0)), rtol=1e-7, atol=1e-10)

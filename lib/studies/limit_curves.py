@@ -19,6 +19,7 @@ from lib.studies.prunability import (
     ratios,
 )
 
+HIGHEST = 12  # perplexity over dense beyond which a published figure is off the scale
 DENOMINATORS = ("block weights", "all parameters")
 
 
@@ -37,16 +38,22 @@ def limit_curves(found: xr.Dataset, loss: Sequence[float], measured: xr.Dataset)
     factor = xr.concat([xr.ones_like(share), share], xr.Variable("denominator", list(DENOMINATORS)))
     here = xr.where(found.recipe == AGAIN["recipe"], 1.0, np.nan)
     at = xr.DataArray(list(loss), dims="loss", coords={"loss": list(loss)})
+    read, measured = _places(read, "method", "limits"), _places(measured, "method", "again")
     return shown.assign(
         share=factor * found.sparsity,
         limit_perplexity=factor * read.perplexity,
         limit_recall=factor * read.recall,
         bound_perplexity=(1 + at) * xr.ones_like(read.perplexity),
         bound_recall=(1 - at) * xr.ones_like(read.recall),
-        again_perplexity=here * measured.perplexity.rename(method="plain"),
-        again_recall=here * measured.recall.rename(method="plain"),
-        again_share=factor * AGAIN["sparsity"] * xr.ones_like(measured.perplexity.rename(method="plain")),
+        again_perplexity=here * measured.perplexity,
+        again_recall=here * measured.recall,
+        again_share=factor * AGAIN["sparsity"] * xr.ones_like(measured.perplexity),
     )
+
+
+def _places(values: xr.Dataset, dim: str, name: str) -> xr.Dataset:
+    """`dim` as places without names, so that an axis of numbers can hold them."""
+    return values.rename({dim: name}).drop_vars(name)
 
 
 def hypothesis_curves(found: xr.Dataset, loss: Sequence[float], stored: xr.Dataset) -> xr.Dataset:
@@ -60,7 +67,10 @@ def hypothesis_curves(found: xr.Dataset, loss: Sequence[float], stored: xr.Datas
     kept_share, pairs = (xr.concat(each, xr.Variable("loss", list(loss))) for each in (read, apart))
     points = spread(xr.Dataset({"kept": kept_share, "apart": pairs}), "kept", "apart")
     bits = (stored.bits / stored.n_all).sel(recipe=found.recipe, seed=found.seed)
-    return points.assign(bits=bits.mean("seed"))
+    known = points[["kept", "kept_low", "kept_high"]].assign(bits=bits.mean("seed"))
+    return points.assign(
+        _places(known, "recipe", "model").rename(kept="known", kept_low="known_low", kept_high="known_high")
+    )
 
 
 def part_curves(found: xr.Dataset) -> xr.Dataset:
@@ -100,7 +110,7 @@ def published_curves(found: xr.Dataset, stored: xr.Dataset) -> xr.Dataset:
     for family in published.FAMILIES:
         own = rows.sel(model=rows.family.values == family).drop_vars(["family", "model"])
         place = f"place_{short(family)}"
-        curves |= {f"ratio_{short(family)}": own.ratio.rename(model=place)}
+        curves |= {f"ratio_{short(family)}": own.ratio.where(own.ratio < HIGHEST).rename(model=place)}
         curves |= {f"size_{short(family)}": own.parameters.rename(model=place)}
     ours = ratios(found).perplexity.sel(pattern=["row", "4:8", "2:4"])
     ours = ours.assign_coords(pattern=list(published.PATTERNS)).expand_dims("ours", -1)

@@ -120,7 +120,7 @@ def record(name: str, *, folder: Path = FOLDER, device: str = "cpu") -> None:
         "seeds": list(shipped.SEEDS),
         "sha256": files.digest(folder / f"{name}.nc"),
     }
-    with files.locked(folder / RECEIPT):
+    with files.locked(folder):
         files.write(folder / RECEIPT, (receipt(folder) if (folder / RECEIPT).exists() else {}) | {name: line})
 
 

@@ -8,6 +8,7 @@ import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from lib import checks, files
+from lib.pruning import load
 from lib.tiny_llama.recipes import RECIPES, encode, texts
 from lib.tiny_llama.training import train
 
@@ -51,8 +52,8 @@ def trained(
 ) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
     """A trained model in float32, ready to answer, and its tokenizer; BadSetting where a file is bad."""
     found = folder(name, seed, base)
-    model = LlamaForCausalLM.from_pretrained(found, dtype=torch.float32)
-    return model.to(device).eval(), PreTrainedTokenizerFast.from_pretrained(found)
+    model = load(found, device, torch.float32)  # transformers' own way shows a progress bar in every notebook
+    return model, PreTrainedTokenizerFast.from_pretrained(found)
 
 
 def held_out(name: str, seed: int, tokens: PreTrainedTokenizerFast, n_tokens: int = 20_000) -> torch.Tensor:

@@ -49,6 +49,8 @@ def test_refitting_is_at_least_as_good_as_sparsegpt(problem):
     assert list(share) == list(layers.METHODS)
     assert share["least squares"] < share["sparsegpt"] < share["wanda"] < share["random"]
     assert torch.equal(found["least squares"] == 0, found["sparsegpt"] == 0)
+    norms = torch.from_numpy(np.linalg.norm(problem[1], axis=0))
+    assert torch.equal(found["wanda"] == 0, criteria.choose(criteria.wanda(weight, norms), Settings(sparsity=0.5)))
     exact = (weight.double() - found["wanda"].double()) @ torch.linalg.cholesky(hessian)
     whole = weight.double() @ torch.linalg.cholesky(hessian)
     assert share["wanda"] == pytest.approx(float(exact.square().sum() / whole.square().sum()), rel=1e-9)
@@ -76,6 +78,16 @@ def test_errors_of_a_model(monkeypatch):
     at = found.sel(sparsity=0.5)
     np.testing.assert_allclose(at.energy, layers.lost_energy(0.5), atol=0.01)  # its weights are normal
     np.testing.assert_allclose(at.error.sel({"method": "random"}), 0.5, atol=0.1)
+    shares, seen = [], []
+    for block in model.model.layers:
+        block.self_attn.q_proj.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        model(bench.calibration())
+        for block, x in zip(model.model.layers, seen, strict=True):
+            weight = block.self_attn.q_proj.weight
+            gone = criteria.choose(criteria.magnitude(weight), Settings(sparsity=0.5))
+            shares.append(float((x @ (weight * gone).T).square().sum() / (x @ weight.T).square().sum()))
+    assert float(at.error.sel({"method": "magnitude", "kind": "q"})) == pytest.approx(np.mean(shares), rel=1e-4)
     assert (at.error.sel({"method": "least squares"}) < at.error.sel({"method": "magnitude"})).all()
     curves = layers.layer_curves(found.expand_dims(seed=[0]))
     assert float(curves.half) == pytest.approx(0.0713, abs=1e-4)

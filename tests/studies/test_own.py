@@ -43,7 +43,7 @@ def test_a_model_is_read_as_in_memory(home):
 
 def test_every_method_and_a_list_of_questions(home, monkeypatch):
     asked = home / "questions.json"
-    asked.write_text(json.dumps([{"prompt": "Q: a A:", "answer": " one "}, {"prompt": "Q: b A:", "answer": "two"}]))
+    asked.write_text(json.dumps([{"prompt": "Q: a A:", "answer": " one "}, {"prompt": "Q: b A:", "answer": "ne"}]))
     monkeypatch.setattr(own, "generate", lambda model, tokenizer, prompts, n: [[" one."] for _ in prompts])
     found = own.measure(home / "mine", home / "text.txt", asked, sparsities=[0.0, 0.5])
     asked.unlink()

@@ -1,6 +1,7 @@
 """What a tiny Llama is: its style, its world, how long it is trained; the tokenizer and the untrained model."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -66,6 +67,7 @@ def texts(recipe: Recipe, seed: int, n_documents: int | None = None) -> list[str
     return biographies.corpus(generator(seed, place), people, n_documents)
 
 
+@cache
 def tokenizer(style: str) -> PreTrainedTokenizerFast:
     """A byte-pair tokenizer of its style: 320 tokens and single digits, or 1280 and up to three digits together.
 

@@ -103,8 +103,8 @@ def test_the_control_depends_on_its_seed_alone(llama):
         pruning.prune(model := llama(), method="random", seed=seed)
         masks.append(np.concatenate([z.ravel() for z in gone(model).values()]))
     assert (masks[0] == masks[1]).all() and abs((masks[0] == masks[2]).mean() - 0.5) < 0.02
-    blocks = masks[0].reshape(3, -1)
-    assert all(abs((blocks[i] == blocks[i - 1]).mean() - 0.5) < 0.02 for i in range(3))  # each block draws anew
+    by_block = masks[0].reshape(3, -1)
+    assert all(abs((by_block[i] == by_block[i - 1]).mean() - 0.5) < 0.02 for i in range(3))  # each block draws anew
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

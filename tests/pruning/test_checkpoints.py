@@ -4,11 +4,13 @@ import dataclasses
 import json
 
 import pytest
+import safetensors
 import torch
 from safetensors.torch import load_file, save_file
 
 from lib import pruning
 from lib.checks import BadSetting
+from lib.pruning import checkpoints
 from lib.pruning.checkpoints import Whole
 
 
@@ -36,14 +38,23 @@ def test_what_is_read_is_what_was_saved(saved, llama):
 
 
 def test_a_copy_is_byte_for_byte(saved, tmp_path, monkeypatch):
-    from lib.pruning import checkpoints
-
     monkeypatch.setattr(checkpoints, "CHUNK", 1000)
     found = Whole(saved(dtype=torch.bfloat16))
     found.copy(list(found.entries), tmp_path / "all.safetensors")
     copied = load_file(tmp_path / "all.safetensors")
     assert copied.keys() == found.entries.keys()
     assert all(torch.equal(tensor, found.tensor(name)) for name, tensor in copied.items())
+
+
+def test_what_cannot_be_written_whole_is_not_there(tmp_path, monkeypatch):
+    def fails(tensors, file, metadata):
+        file.write_bytes(b"half")
+        raise safetensors.SafetensorError("no space left")
+
+    monkeypatch.setattr(checkpoints, "save_file", fails)
+    with pytest.raises(OSError, match="model.safetensors cannot be written .no space left."):
+        checkpoints.write(tmp_path / "model.safetensors", {"a": torch.zeros(3)})
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,6 @@ def output_density(logits: Tensor, values: Tensor, alignments: Sequence[float] =
 def gaussian_like(rng: np.random.Generator, logits: Tensor) -> Tensor:
     """Independent Gaussian logits (..., keys), each row scaled to exactly the variance of that row of `logits`."""
     drawn = torch.from_numpy(rng.standard_normal(logits.shape)).to(logits.device)
-    drawn = drawn - drawn.mean(-1, keepdim=True)
     return drawn * (logits.double().std(-1, keepdim=True) / drawn.std(-1, keepdim=True))
 
 
@@ -153,15 +152,15 @@ def _watch(layer: int, contexts: list[int], take: Callable[[Rows], None]) -> Cal
 
 
 @contextmanager
-def truncated(model: torch.nn.Module, share: float, rng: np.random.Generator | None = None) -> Iterator[None]:
-    """Within, each query of a Llama attends to its first key and to the fewest others that hold `share` of the rest.
+def truncated(model: torch.nn.Module, n_kept: int, rng: np.random.Generator | None = None) -> Iterator[None]:
+    """Within, each query of a Llama attends to its first key and to its `n_kept` strongest others alone.
 
     With `rng`, to as many others at random. Weights are renormalised over what is kept.
     """
-    checks.scalar("share", share, 0, 1, open_low=True)
+    checks.whole("n_kept", n_kept, 1)
     layers = [layer.self_attn for layer in model.model.layers]
     for attention in layers:
-        attention.forward = _truncating(attention, share, rng)
+        attention.forward = _truncating(attention, n_kept, rng)
     try:
         yield
     finally:
@@ -169,35 +168,43 @@ def truncated(model: torch.nn.Module, share: float, rng: np.random.Generator | N
             del attention.forward  # the class's own comes back
 
 
-def _truncating(attention: torch.nn.Module, share: float, rng: np.random.Generator | None) -> Callable:
+def _truncating(attention: torch.nn.Module, n_kept: int, rng: np.random.Generator | None) -> Callable:
     def forward(hidden_states, position_embeddings, **_):
         n = hidden_states.shape[1]
         query, key, value = _projected(attention, hidden_states, position_embeddings, list(range(n)))
         ahead = torch.ones(n, n, dtype=torch.bool, device=query.device).triu(1)
         logits = (query @ key.mT * attention.scaling).float().masked_fill(ahead, -torch.inf)
-        logits = logits.masked_fill(~strongest(logits, share, rng), -torch.inf)
-        output = logits.softmax(-1).to(value.dtype) @ value
+        scores = logits if rng is None else torch.from_numpy(rng.random(logits.shape, np.float32)).to(logits.device)
+        left_out = ~largest(scores.masked_fill(ahead, -torch.inf), n_kept)
+        output = logits.masked_fill(left_out, -torch.inf).softmax(-1).to(value.dtype) @ value
         return attention.o_proj(output.transpose(1, 2).flatten(2)), None
 
     return forward
 
 
-def strongest(logits: Tensor, share: float, rng: np.random.Generator | None = None) -> Tensor:
+def largest(scores: Tensor, n_kept: int) -> Tensor:
+    """Whether a key is the first, or of the `n_kept` others of the largest score; (..., keys) as the scores.
+
+    A score of -inf is a key that is not seen.
+    """
+    kept = torch.zeros_like(scores, dtype=torch.bool)
+    others = scores[..., 1:]
+    kept[..., 1:].scatter_(-1, others.topk(min(n_kept, others.shape[-1])).indices, True)
+    kept &= scores > -torch.inf
+    kept[..., 0] = True
+    return kept
+
+
+def holding(logits: Tensor, share: float) -> Tensor:
     """Whether a key is the first, or of the fewest others that hold `share` of the rest; (..., keys) as the logits.
 
-    A logit of -inf is a key that is not seen. With `rng`, as many others at random.
+    A logit of -inf is a key that is not seen.
     """
-    others = logits.clone()
-    others[..., 0] = -torch.inf
-    ordered, order = others.sort(-1, descending=True)
-    weights = (ordered - ordered[..., :1].nan_to_num(neginf=0)).exp()
-    before = weights.cumsum(-1) - weights
-    kept = (before < share * weights.sum(-1, keepdim=True)) & (weights > 0)
-    if rng is not None:
-        drawn = torch.from_numpy(rng.random(logits.shape)).to(logits.device)
-        order = drawn.masked_fill(others == -torch.inf, torch.inf).argsort(-1)  # what is not seen comes last
-    kept = torch.zeros_like(kept).scatter(-1, order, kept)
-    kept[..., 0] = True
+    checks.scalar("share", share, 0, 1, open_low=True)
+    weights, order = logits[..., 1:].exp().sort(-1, descending=True)
+    enough = (weights.cumsum(-1) - weights < share * weights.sum(-1, keepdim=True)) & (weights > 0)
+    kept = torch.ones_like(logits, dtype=torch.bool)
+    kept[..., 1:].scatter_(-1, order, enough)
     return kept
 
 

@@ -198,42 +198,53 @@ def test_bad_readings_are_refused_and_leave_no_hook():
             attention.density(draws(1, 8), [share])
 
 
-def test_strongest_keys_are_those_that_density_counts():
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_keys_that_hold_a_share_are_those_that_density_counts(share):
     logits = draws(30, 20, 2.0)
-    for share in (0.5, 0.9):
-        kept = attention.strongest(logits, share)
-        assert kept[:, 0].all()
-        np.testing.assert_allclose(kept[:, 1:].double().mean(-1), attention.density(logits[:, 1:], [share])[:, 0])
-        lost = logits[:, 1:].masked_fill(kept[:, 1:], -torch.inf).max(-1).values
-        assert (logits[:, 1:].masked_fill(~kept[:, 1:], torch.inf).min(-1).values >= lost).all()
-        drawn = attention.strongest(logits, share, np.random.default_rng(0))
-        assert torch.equal(drawn.sum(-1), kept.sum(-1)) and not torch.equal(drawn, kept)
+    kept = attention.holding(logits, share)
+    assert kept[:, 0].all()
+    np.testing.assert_allclose(kept[:, 1:].double().mean(-1), attention.density(logits[:, 1:], [share])[:, 0])
+    dropped = logits[:, 1:].masked_fill(kept[:, 1:], -torch.inf).max(-1).values
+    assert (logits[:, 1:].masked_fill(~kept[:, 1:], torch.inf).min(-1).values >= dropped).all()
 
 
 def test_keys_ahead_are_never_kept():
     logits = draws(6, 6).masked_fill(torch.ones(6, 6, dtype=torch.bool).triu(1), -torch.inf)
-    for rng in (None, np.random.default_rng(0)):
-        kept = attention.strongest(logits, 1.0, rng)
-        assert torch.equal(kept, logits > -torch.inf)
-        assert not (attention.strongest(logits, 0.3, rng) & (logits == -torch.inf)).any()
+    assert torch.equal(attention.holding(logits, 1.0), logits > -torch.inf)
+    assert not (attention.holding(logits, 0.3) & (logits == -torch.inf)).any()
+    two = attention.largest(logits, 2)
+    assert two.sum(-1).tolist() == [1, 2, 3, 3, 3, 3] and not (two & (logits == -torch.inf)).any()
+
+
+def test_largest_keys_by_sorting():
+    logits = draws(10, 20)
+    expected = np.zeros((10, 20), bool)
+    for row, others in zip(expected, logits[:, 1:].numpy(), strict=True):
+        row[1 + np.argsort(-others)[:5]] = row[0] = True
+    np.testing.assert_array_equal(attention.largest(logits, 5), expected)
 
 
 def test_truncated_attention_reads_with_the_kept_keys_alone():
     model = llama(2)
     with torch.no_grad():
         dense = model(TOKENS).logits
-        with attention.truncated(model, 1.0):
-            np.testing.assert_allclose(model(TOKENS).logits, dense, atol=1e-4)
-        with attention.truncated(model, 1e-9):  # the first key and one more
-            few = [layer.self_attn for layer in model.model.layers][0]
+        for rng in (None, np.random.default_rng(0)):
+            with attention.truncated(model, 39, rng):
+                np.testing.assert_allclose(model(TOKENS).logits, dense, atol=1e-4)
+        with attention.truncated(model, 1):
+            first = model.model.layers[0].self_attn
             row = rows(model, TOKENS, [40])[0, 40]
             states = model.model.layers[0].input_layernorm(model.model.embed_tokens(TOKENS))
             positions = model.model.rotary_emb(states, torch.arange(40)[None])
-            output = few(hidden_states=states, position_embeddings=positions)[0][:, -1]
+            output = first(hidden_states=states, position_embeddings=positions)[0][:, -1]
         two = row.logits.masked_fill(row.logits < row.logits[..., 1:].max(-1, keepdim=True).values, -torch.inf)
         two[..., 0] = row.logits[..., 0]
         heads = (two.softmax(-1)[..., None] * row.values).sum(-2)
-        np.testing.assert_allclose(few.o_proj(heads.flatten(1)), output, atol=1e-5)
-        np.testing.assert_array_equal(model(TOKENS).logits, dense)  # and as before afterwards
-    with pytest.raises(BadSetting, match="share"), attention.truncated(model, 0.0):
+        np.testing.assert_allclose(first.o_proj(heads.flatten(1)), output, atol=1e-5)
+        with attention.truncated(model, 2, np.random.default_rng(0)):
+            assert not torch.allclose(model(TOKENS).logits, dense, atol=0.1)
+        np.testing.assert_array_equal(model(TOKENS).logits, dense)  # as before, afterwards
+    with pytest.raises(BadSetting, match="n_kept"), attention.truncated(model, 0):
         pass
+    with pytest.raises(BadSetting, match="share"):
+        attention.holding(row.logits, 0.0)

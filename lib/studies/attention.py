@@ -1,0 +1,196 @@
+"""What chapter 6 shows: the density of attention against context, width and share, beside nulls and closed forms."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+
+from lib import attention, checks, theory
+from lib.analysis import falls_through, slope, spread
+from lib.measures import check_run
+from lib.profile import Profile
+from lib.studies.reading import FIRST, WAYS, contexts
+from lib.tiny_llama import recipes
+
+COUNTED = "all but the first"  # the keys of claim C1
+SHARE = 0.9  # of claim C1
+N_INDEPENDENT = 1000  # rows of its control
+CONTROL = 12  # what its generator draws, below one seed
+ALL = "all layers"
+GROWTHS = np.linspace(0, 4, 41)  # at which `eq-attention-freezing` is drawn
+
+
+def check(run: Profile, seed, longest, model_dir, text) -> None:
+    """BadSetting with one sentence for a parameter of chapter 6 that does not fit."""
+    check_run(seed, run.device)
+    checks.whole("longest", longest, 32)
+    if bool(model_dir) != bool(text):
+        raise checks.BadSetting("model_dir needs text, a file that the model is to read, and text needs model_dir.")
+    if not model_dir and longest > 4 * recipes.CONTEXT:
+        raise checks.BadSetting(f"longest must be at most {4 * recipes.CONTEXT} for our models, not {longest}.")
+    if model_dir:
+        for name, path in (("model_dir", Path(model_dir, "config.json")), ("text", Path(text))):
+            if not path.is_file():
+                raise checks.BadSetting(f"{name}: there is no file {path}.")
+
+
+def places(values: xr.DataArray) -> xr.DataArray:
+    """Mean over heads, of all layers and of each, along "place"."""
+    by_layer = values.mean("head")
+    names = [ALL, *(f"layer {layer}" for layer in by_layer.layer.values)]
+    parts = [by_layer.mean("layer"), *(by_layer.sel(layer=layer, drop=True) for layer in by_layer.layer)]
+    return xr.concat(parts, xr.Variable("place", names), coords="minimal", compat="override")
+
+
+def trained_range(values: xr.DataArray) -> xr.DataArray:
+    """The part of `values` at contexts that training showed."""
+    return values.sel(context=values.context <= recipes.CONTEXT)
+
+
+def with_closed_form(found: xr.Dataset) -> xr.Dataset:
+    """A survey with `eq-attention-gaussian` for each head's own variance."""
+    form = xr.apply_ufunc(attention.gaussian_density, found.share, found["variance"] ** 0.5)
+    return found.assign(closed=form)
+
+
+def context_curves(found: xr.Dataset) -> xr.Dataset:
+    """A sweep of `survey`: density and its nulls against context, the exponent, the variance of the logits."""
+    found = with_closed_form(found)
+    shown = xr.Dataset({name: places(found[name]) for name in ("density", "gaussian", "foreign", "closed", "variance")})
+    curves = spread(shown, "density", "variance").assign(shown[["gaussian", "foreign", "closed"]].mean("seed"))
+    curves["uniform"] = curves.share.expand_dims(context=curves.context)
+    return curves.assign(exponent=slope(trained_range(shown.density), "context").mean("seed"))
+
+
+def head_curves(found: xr.Dataset, counted: Sequence[str] = tuple(FIRST)) -> xr.Dataset:
+    """Each head of a sweep of `survey`: how its logits' variance grows with ln n, and its entropy; all seeds."""
+    found = found.sel(counted=list(counted))
+    log = found.assign_coords(context=np.log(found.context))
+    log = log.sel(context=log.context <= np.log(recipes.CONTEXT) + 1e-9)
+    fits = log[["variance", "entropy", "entropy_gaussian"]].polyfit("context", 1)
+    slopes = fits.sel(degree=1, drop=True).stack(unit=("seed", "layer", "head")).reset_index("unit", drop=True)
+    names = {"variance": "growth", "entropy": "exponent", "entropy_gaussian": "exponent_gaussian"}
+    curves = slopes.rename({f"{old}_polyfit_coefficients": new for old, new in names.items()})
+    line = xr.DataArray(np.linspace(-2, 6, 81), dims="line")
+    return curves.assign(line_at=line, line_exponent=1 - line / 2).assign_coords(unit=range(curves.sizes["unit"]))
+
+
+def width_curves(found: xr.Dataset) -> xr.Dataset:
+    """A sweep of `survey_width`: density and its nulls against width, and the exponent."""
+    found = with_closed_form(found)
+    names = ["density", "gaussian", "foreign", "closed", "variance"]
+    shown = found[names].mean(["layer", "head"])
+    curves = spread(shown, "density", "variance").assign(shown[["gaussian", "foreign", "closed"]].mean("seed"))
+    return curves.assign(exponent=slope(shown.density, "width").mean("seed"))
+
+
+def beside_curves(found: xr.Dataset, n_glomeruli: int = 50, n_odors: int = 2000) -> xr.Dataset:
+    """A sweep of `survey` beside chapter 1: density at which the output aligns, and `eq-drive` solved for density."""
+    through = found.through.mean(["layer", "head"]).rename("attention").to_dataset()
+    curves = spread(through, "attention")
+    neurons = xr.DataArray(np.geomspace(16, 16_384, 21), dims="n_neurons")
+    fan_in = xr.apply_ufunc(theory.required_fan_in, curves.alignment, n_glomeruli, n_odors)
+    required = (fan_in / neurons).where(lambda density: density <= 1)
+    curves = curves.assign(
+        projection=required, exponent=slope(trained_range(through.attention), "context").mean("seed")
+    )
+    return curves.assign_coords(n_neurons=neurons.values)
+
+
+def freezing_curves(found: xr.Dataset) -> xr.Dataset:
+    """A sweep of `freezing`: how many keys count against n, the exponents against the growth, and closed forms."""
+    log = np.log(found.n_keys)
+    deviation = np.sqrt(found.growth * log)
+    counts = xr.Dataset({"effective": np.exp(found.entropy), "holding": found.density * found.n_keys})
+    forms = {
+        "effective_theory": found.n_keys ** xr.apply_ufunc(attention.freezing_exponent, found.growth),
+        "holding_theory": found.n_keys * xr.apply_ufunc(attention.gaussian_density, found.share, deviation),
+    }
+    exponents = xr.Dataset({f"{name}_exponent": slope(counts[name], "n_keys") for name in counts})
+    curves = spread(counts, *counts).assign(forms).assign(spread(exponents, *exponents))
+    line = xr.DataArray(GROWTHS, dims="line")
+    return curves.assign(line_at=line, line_exponent=xr.apply_ufunc(attention.freezing_exponent, line))
+
+
+def pattern_curves(found: xr.Dataset, asking: Sequence[int], share: Sequence[float]) -> xr.Dataset:
+    """A sweep of `pattern`: the root of attention, single queries' rows, and the keys that hold a share of each.
+
+    Of one seed; the first key is left out where a share is held.
+    """
+    whole = found.attention.isel(seed=0, drop=True)
+    rows = whole.sel(query=list(asking)).rename(query="asking").assign_coords(asking=list(asking))
+    kept = xr.concat([_kept(rows, held) for held in share], xr.Variable("share", list(share)))
+    numbers = rows.key.astype(float)
+    return xr.Dataset(
+        {
+            "root": np.sqrt(whole),
+            "weight": rows,
+            "kept_weight": rows.where(kept),
+            "kept_key": numbers.where(kept),
+            "kept_query": rows.asking.astype(float).where(kept),
+        }
+    )
+
+
+def _kept(rows: xr.DataArray, share: float) -> xr.DataArray:
+    """Whether a key is of the fewest, the first left out, that hold `share` of what all but the first hold."""
+    with np.errstate(divide="ignore"):
+        logits = torch.from_numpy(np.log(rows.fillna(0).values))
+    return rows.copy(data=attention.holding(logits, share).numpy()) & (rows.key > 1)
+
+
+def truncation_curves(found: xr.Dataset, limit: Sequence[float]) -> xr.Dataset:
+    """A sweep of `truncation`: perplexity against keys kept, and the density at which it falls to `limit` x dense."""
+    ratio = found.ratio.to_dataset("way")
+    curves = spread(ratio, *WAYS)
+    needed = xr.concat(
+        [falls_through(ratio.strongest, level, "kept") for level in limit], xr.Variable("limit", list(limit))
+    )
+    needed = needed.transpose(..., "context")
+    curves = curves.assign(spread((needed / needed.context).to_dataset(name="needed"), "needed"))
+    return curves.assign(fixed=8 / curves.context, exponent=slope(needed / needed.context, "context").mean("seed"))
+
+
+N_KEYS = (16, 64, 256, 1024, 4096)
+N_ROWS = 60
+
+
+def freezing(growth: float, share: Sequence[float], *, seed: int = 0) -> xr.Dataset:
+    """Entropy and density of Gaussian logits whose variance is `growth` times log n, at several n, mean over rows."""
+    entropies, densities = [], []
+    for n in N_KEYS:
+        unit = np.random.default_rng([seed, n]).standard_normal((N_ROWS, n))  # the same for every growth
+        logits = torch.from_numpy(unit * np.sqrt(growth * np.log(n)))
+        entropies.append(attention.entropy(logits).mean().item())
+        densities.append(attention.density(logits, share).mean(0).numpy())
+    variables = {"entropy": ("n_keys", entropies), "density": (("n_keys", "share"), densities)}
+    return xr.Dataset(variables, {"n_keys": list(N_KEYS), "share": list(share)})
+
+
+def independent(seed: int = 0) -> float:
+    """Slope of log density on log context length for independent Gaussian logits of variance 1: C1's control."""
+    n = [k for k in contexts() if k <= recipes.CONTEXT]
+    rng = recipes.generator(seed, CONTROL)
+    draws = (torch.from_numpy(rng.standard_normal((N_INDEPENDENT, k - FIRST[COUNTED]))) for k in n)
+    found = [attention.density(logits, [SHARE]).mean().item() for logits in draws]
+    return float(slope(xr.DataArray(found, dims="context", coords={"context": n}), "context"))
+
+
+def claim(found: xr.Dataset, widths: xr.Dataset) -> dict[str, np.ndarray]:
+    """The quantities of claim C1, one value a seed, from a sweep of `survey` of one model and one of `survey_width`."""
+    asked = {"counted": COUNTED, "share": SHARE}
+    mean = trained_range(found.sel(asked)).mean(["layer", "head"])
+    by_context = slope(mean.density, "context")
+    width = widths.sel(asked | {"context": recipes.CONTEXT}).density.mean(["layer", "head"])
+    return {
+        "slope of log density on log context length": by_context.values,
+        "that slope less the one of Gaussian logits of the same variance": (
+            by_context - slope(mean.gaussian, "context")
+        ).values,
+        "slope of log density on log model width": slope(width, "width").values,
+        "slope of log density on log context length, independent Gaussian logits of variance 1": np.array(
+            [independent(int(seed)) for seed in found.seed]
+        ),
+    }

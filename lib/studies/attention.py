@@ -194,3 +194,39 @@ def claim(found: xr.Dataset, widths: xr.Dataset) -> dict[str, np.ndarray]:
             [independent(int(seed)) for seed in found.seed]
         ),
     }
+
+
+def summary(found: xr.Dataset) -> dict[str, float]:
+    """What chapter 6 says of one model's sweep of `survey`: means over seeds, by names that prose can use."""
+    asked = found.sel(counted=COUNTED, share=SHARE)
+    at = trained_range(asked).isel(context=-1).mean()
+    slopes = slope(trained_range(asked.density).mean(["head", "seed"]), "context")
+    heads = head_curves(found, [COUNTED])
+    line = 1 - heads.growth / 2
+    return {
+        "n_models": found.sizes["seed"],
+        "density": float(at.density),
+        "number": float(at.density * (at.context - FIRST[COUNTED])),
+        "gaussian": float(at.gaussian),
+        "sink": float(at.sink),
+        "own": float(at.own),
+        "own_keys": float(at.own_keys / at.context),
+        "slope": float(slope(trained_range(asked.density).mean(["layer", "head"]), "context").mean()),
+        "slope_first": float(slopes[0]),
+        "slope_last": float(slopes[-1]),
+        "heads_gap": float(abs(heads.exponent - line).mean()),
+        "heads_gap_gaussian": float(abs(heads.exponent_gaussian - line).mean()),
+    }
+
+
+def needs(found: xr.Dataset, limit: float) -> dict[str, float]:
+    """What chapter 6 says of one model's sweep of `truncation`."""
+    curves, last = truncation_curves(found, [limit]).squeeze("limit"), {"context": -1}
+    number = curves.needed * curves.context
+    return {
+        "strongest_8": float(curves.strongest.sel(kept=8)[last]),
+        "random_8": float(curves.random.sel(kept=8)[last]),
+        "needed_short": float(number[{"context": 0}]),
+        "needed_long": float(number[last]),
+        "needed_slope": float(curves.exponent),
+    }

@@ -16,14 +16,19 @@ from lib.attention import Rows
 from lib.measures import check_run
 from lib.pruning import load, load_tokenizer
 from lib.tiny_llama import recipes, shipped, training
+from lib.tiny_llama.recipes import Recipe
 
 LONGEST = 512  # tokens of a text, twice what training showed
 FIRST = {"all but the first": 1, "all": 0}  # the first key that counts: models use their first token as a sink
 UNTRAINED = "untrained"
 NAMES = {"llama2": "Llama-2 style", "llama3": "Llama-3 style", UNTRAINED: "untrained"}
-WIDTHS = {32: "llama2-32", 64: "llama2-64", 128: "llama2", 256: "llama2-256"}
+_ALIKE = {
+    recipe.width: name for name, recipe in recipes.RECIPES.items() if recipe == Recipe("llama2", width=recipe.width)
+}
+WIDTHS = dict(sorted(_ALIKE.items()))  # the names of the models that differ in width alone
 NULLS, PLACES, RANDOM = 10, 11, 13  # what a generator draws, below one seed, beside what the recipes draw
 N_TEXTS = 24
+SHOWN = 8  # layers, and heads, whose pattern is drawn
 CLASSES = 2 ** np.arange(4, int(np.log2(recipes.CONTEXT)) + 1)  # contexts at which a class begins, the last its end
 WAYS = ("strongest", "random")
 CHUNK = 8  # texts that are read at a time
@@ -173,21 +178,27 @@ def _labelled(found, context, share, alignment) -> xr.Dataset:
 
 
 def pattern(
-    model: str, layer: int, head: int, models: str, *, length: int = 32, text: str = "", seed: int = 0,
-    device: str = "cpu",
-) -> xr.Dataset:  # fmt: skip
-    """The attention of one head (counted from 1) over the beginning of a text: "attention" (query, key), NaN ahead."""
+    model: str, models: str, *, length: int = 32, text: str = "", seed: int = 0, device: str = "cpu"
+) -> xr.Dataset:
+    """The beginning of a text as up to `SHOWN` layers and heads read it: "attention", NaN where a key lies ahead."""
     checks.choice("models", models, [fingerprint(model if text else "", text)])
     llama, shown, _ = reading(model, seed, LONGEST, 2, text)
-    whole = np.full((length, length), np.nan)
+    layers, heads = _spaced(llama.config.num_hidden_layers), _spaced(llama.config.num_attention_heads)
+    whole = np.full((len(layers), len(heads), length, length), np.nan)
 
     def take(rows: Rows) -> None:
-        if rows.layer == layer - 1:
-            whole[rows.context - 1, : rows.context] = rows.logits[0, head - 1].double().softmax(-1).cpu()
+        if (here := np.flatnonzero(layers == rows.layer + 1)).size:
+            weights = rows.logits[0, heads - 1].double().softmax(-1)
+            whole[here[0], :, rows.context - 1, : rows.context] = weights.cpu()
 
     attention.read(llama.to(device), shown[:1, :length].to(device), range(1, length + 1), take)
-    positions = np.arange(1, length + 1)
-    return xr.Dataset({"attention": (("query", "key"), whole)}, {"query": positions, "key": positions})
+    places = {"layer": layers, "head": heads, "query": np.arange(1, length + 1), "key": np.arange(1, length + 1)}
+    return xr.Dataset({"attention": (tuple(places), whole)}, places)
+
+
+def _spaced(n: int) -> np.ndarray:
+    """Up to `SHOWN` of the numbers from 1 to n."""
+    return np.unique(np.linspace(1, n, min(n, SHOWN)).round().astype(int))
 
 
 def truncation(

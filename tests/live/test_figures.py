@@ -19,12 +19,12 @@ SMALL = {"n_neurons": 80, "n_glomeruli": 10, "density": 0.15, "n_odors": 150}
 RULES = {"rule": ["hebbian", "sgd"]}
 CODES = {"codes": ["linear", "thresholded"]}
 RATES = {"learning_rate": [0.05, 0.1]}
-SEEDS = {"hopfield-recall": [0]}  # one example, not a mean
+SEEDS = {"hopfield-recall": [0], "attention-pattern": [0]}  # one example, not a mean
 PAIRS = {"n_neurons": 120, "n_glomeruli": 12, "n_odors": 200}
 BETWEEN = {  # settings off the grids
-    "activity": 0.13, "corruption": 0.25, "cue": 0.7, "decay": 0.05, "density": 0.17, "fan_in": 33, "forgetting": 0.011,
-    "gain": 0.77, "inputs": 1.3, "learning_rate": 0.033, "n_glomeruli": 23, "n_keys": 11, "n_neurons": 170,
-    "n_odors": 333, "n_pairs": 23, "n_slots": 21, "n_stored": 3, "overlap": 0.3, "ratio": 3, "smoothing": 0.2,
+    "activity": 0.13, "asking": 6, "context": 100, "corruption": 0.25, "cue": 0.7, "decay": 0.05, "density": 0.17, "fan_in": 33, "forgetting": 0.011,
+    "gain": 0.77, "growth": 0.7, "inputs": 1.3, "learning_rate": 0.033, "limit": 1.07, "n_glomeruli": 23, "n_keys": 11, "n_neurons": 170,
+    "n_odors": 333, "n_pairs": 23, "n_slots": 21, "n_stored": 3, "overlap": 0.3, "ratio": 3, "share": 0.85, "smoothing": 0.2,
     "speed": 0.002, "start": 0.005, "steps": 5, "target": 0.35, "time": 1.7,
 }  # fmt: skip
 
@@ -155,8 +155,28 @@ def landscape():
                                 fixed={**SMALL, "n_starts": 2, "n_rows": 1})  # fmt: skip
 
 
+def attention():
+    live, studies, reading = lib.live.attention, lib.studies.attention, lib.studies.reading
+    fixed, model = {"models": reading.fingerprint()}, {"model": ["llama2-32", "untrained"]}
+    yield live.pattern, Recipe(reading.pattern, model, studies.pattern_curves, fixed=fixed | {"length": 9},
+                               shown={"asking": [4, 8], "share": [0.5, 0.9]})
+    grid = {**model, "share": [0.5, 0.9]}
+    few = fixed | {"n_texts": 2, "context": (16, 64, 256), "alignment": (0.5, 0.9)}
+    contexts = Recipe(reading.survey, grid, studies.context_curves, "share", fixed=few)
+    yield live.contexts, contexts
+    yield live.heads, replace(contexts, curves=studies.head_curves)
+    yield live.beside, replace(contexts, curves=studies.beside_curves)
+    yield live.widths, Recipe(reading.survey_width, {"width": [32, 64, 128], "context": [32, 128]}, studies.width_curves,
+                              "context", axes=["width"], fixed=fixed | {"n_texts": 2, "share": (0.5, 0.9)})
+    yield live.freezing, Recipe(studies.freezing, {"growth": [0.0, 1.0, 3.0], "share": [0.5, 0.9]},
+                                studies.freezing_curves, "share", axes=["growth"])
+    yield live.truncation, Recipe(reading.truncation, model, studies.truncation_curves, shown={"limit": [1.02, 1.1]},
+                                  fixed=fixed | {"kept": (2, 16, 128), "n_texts": 2})  # fmt: skip
+
+
 CHAPTERS = {
-    chapter.__name__: chapter for chapter in (alignment, updates, recurrence, hopfield, titans, dynamics, landscape)
+    chapter.__name__: chapter
+    for chapter in (alignment, updates, recurrence, hopfield, titans, dynamics, landscape, attention)
 }
 NAMES = {  # in the order in which a chapter yields them
     "alignment": "density idea collapse scaling speed rules peak updates worlds",
@@ -166,6 +186,7 @@ NAMES = {  # in the order in which a chapter yields them
     "titans": "stream capacity recall",
     "dynamics": "modes fluctuations trade schedules switch drift two-layers sanger",
     "landscape": "starts line curvature spectrum fluctuation barriers",
+    "attention": "pattern contexts heads beside widths freezing truncation",
 }
 
 

@@ -175,13 +175,27 @@ def test_density_needed_is_read_off_the_ratio():
     curves = studies.truncation_curves(
         xr.Dataset({"ratio": (("seed", "way", "kept", "context"), table)}, places), [1.1]
     )
-    np.testing.assert_allclose(curves.needed.sel(limit=1.1) * context, enough, rtol=0.15)  # straight lines between powers of two
+    np.testing.assert_allclose(
+        curves.needed.sel(limit=1.1) * context, enough, rtol=0.15
+    )  # straight lines between powers of two
     np.testing.assert_allclose(curves.exponent, -0.5, atol=0.03)
     assert np.all(curves.random == 5)
 
 
-@pytest.mark.parametrize("name", ["llama2-32"])
-def test_a_survey_of_a_trained_model(name):
+def test_a_pattern_is_transformers_own_attention():
+    name, marked = "llama2-32", shipped.fingerprint()
+    found = reading.pattern(name, marked, length=12, seed=1).attention
+    model, shown, words = reading.reading(name, 1, reading.LONGEST, 2)
+    model.set_attn_implementation("eager")
+    with torch.no_grad():
+        expected = torch.stack(model(shown[:1, :12], output_attentions=True).attentions)[:, 0]
+    np.testing.assert_allclose(found.fillna(0), expected, atol=1e-5)
+    assert found.isnull().sum() == 16 * 66 and len(words) == reading.LONGEST
+    assert reading._spaced(32).tolist() == [1, 5, 10, 14, 19, 23, 28, 32]
+
+
+def test_a_survey_of_a_trained_model():
+    name = "llama2-32"
     found = reading.survey(name, shipped.fingerprint(), context=[16, 64], n_texts=4, seed=4)
     assert found.sizes["layer"] == recipes.N_LAYERS and found.sizes["head"] == recipes.N_HEADS
     assert float(found.density.mean()) < 0.8

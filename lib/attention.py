@@ -141,9 +141,9 @@ def read(model: torch.nn.Module, tokens: Tensor, contexts: Sequence[int], take: 
 def _watch(layer: int, contexts: list[int], take: Callable[[Rows], None]) -> Callable:
     def hook(attention, positional, named):
         hidden = named["hidden_states"] if "hidden_states" in named else positional[0]
-        query, key, value = _projected(attention, hidden, named["position_embeddings"], [n - 1 for n in contexts])
-        for i, n in enumerate(contexts):
-            asking, seen = query[:, :, i, :, None] * attention.scaling, key[:, :, :n]
+        query, key, value = _projected(attention, hidden, named["position_embeddings"])
+        for n in contexts:
+            asking, seen = query[:, :, n - 1, :, None] * attention.scaling, key[:, :, :n]
             logits = (seen @ asking)[..., 0].float()
             foreign = (seen @ asking.roll(-1, 0))[..., 0].float() if len(hidden) > 1 else None
             take(Rows(layer, n, logits, foreign, value[:, :, :n]))
@@ -170,8 +170,8 @@ def truncated(model: torch.nn.Module, n_kept: int, rng: np.random.Generator | No
 
 def _truncating(attention: torch.nn.Module, n_kept: int, rng: np.random.Generator | None) -> Callable:
     def forward(hidden_states, position_embeddings, **_):
+        query, key, value = _projected(attention, hidden_states, position_embeddings)
         n = hidden_states.shape[1]
-        query, key, value = _projected(attention, hidden_states, position_embeddings, list(range(n)))
         ahead = torch.ones(n, n, dtype=torch.bool, device=query.device).triu(1)
         logits = (query @ key.mT * attention.scaling).float().masked_fill(ahead, -torch.inf)
         scores = logits if rng is None else torch.from_numpy(rng.random(logits.shape, np.float32)).to(logits.device)
@@ -208,17 +208,13 @@ def holding(logits: Tensor, share: float) -> Tensor:
     return kept
 
 
-def _projected(attention, hidden: Tensor, rotation: tuple[Tensor, Tensor], asked: list[int]) -> tuple[Tensor, ...]:
-    """Queries at the positions asked, all keys and values, (texts, heads, positions, head dimension), as Llama does."""
+def _projected(attention, hidden: Tensor, rotation: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
+    """Queries, keys and values of a layer, (texts, heads, positions, head dimension), as Llama makes them."""
     from transformers.models.llama.modeling_llama import apply_rotary_pos_emb, repeat_kv
 
-    def heads(project: torch.nn.Module, states: Tensor) -> Tensor:
-        return project(states).unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)
-
-    cos, sin = rotation
-    query = heads(attention.q_proj, hidden[:, asked])
-    query, _ = apply_rotary_pos_emb(query, query, cos[:, asked], sin[:, asked])
-    key = heads(attention.k_proj, hidden)
-    _, key = apply_rotary_pos_emb(key, key, cos, sin)
-    groups = attention.num_key_value_groups
-    return query, repeat_kv(key, groups), repeat_kv(heads(attention.v_proj, hidden), groups)
+    projections = attention.q_proj, attention.k_proj, attention.v_proj
+    query, key, value = (
+        project(hidden).unflatten(-1, (-1, attention.head_dim)).transpose(1, 2) for project in projections
+    )
+    query, key = apply_rotary_pos_emb(query, key, *rotation)
+    return query, repeat_kv(key, attention.num_key_value_groups), repeat_kv(value, attention.num_key_value_groups)

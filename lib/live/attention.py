@@ -8,7 +8,13 @@ from lib.explorer import Axis, Explorer, Image, Line, Panel, Points, Question, S
 from lib.live.parts import SPREAD, figure, simulated
 from lib.recipe import Recipe
 
-STYLES = {"llama2": "Llama-2 style", "llama3": "Llama-3 style", "untrained": "untrained"}
+STYLES = {
+    "llama2": "Llama-2 style",
+    "llama3": "Llama-3 style",
+    "untrained": "untrained",
+    "llama2-32": "Llama-2 style, width 32",
+    "llama2-128": "Llama-2 style, width 128",
+}
 COUNTED = {"all but the first": "all but the first", "all": "all"}
 SHARE = Slider("share", "share of attention held, t")
 KEYS = Select("counted", "keys that count", options=COUNTED)

@@ -86,12 +86,12 @@ def width_curves(found: xr.Dataset) -> xr.Dataset:
     return curves.assign(exponent=slope(shown.density, "width").mean("seed"))
 
 
-def beside_curves(found: xr.Dataset, n_glomeruli: int = 50, n_odors: int = 2000) -> xr.Dataset:
-    """A sweep of `survey` beside chapter 1: density at which the output aligns, and `eq-drive` solved for density."""
+def beside_curves(found: xr.Dataset, n_glomeruli: int = 50) -> xr.Dataset:
+    """A sweep of `survey`: density at which outputs align; beside it `eq-drive`, endless odors, solved for density."""
     through = found.through.mean(["layer", "head"]).rename("attention").to_dataset()
     curves = spread(through, "attention")
     neurons = xr.DataArray(np.geomspace(16, 16_384, 21), dims="n_neurons")
-    fan_in = xr.apply_ufunc(theory.required_fan_in, curves.alignment, n_glomeruli, n_odors)
+    fan_in = xr.apply_ufunc(theory.required_fan_in, curves.alignment, n_glomeruli)
     required = (fan_in / neurons).where(lambda density: density <= 1)
     curves = curves.assign(
         projection=required, exponent=slope(trained_range(through.attention), "context").mean("seed")
@@ -149,8 +149,10 @@ def truncation_curves(found: xr.Dataset, limit: Sequence[float]) -> xr.Dataset:
         [falls_through(ratio.strongest, level, "kept") for level in limit], xr.Variable("limit", list(limit))
     )
     needed = needed.transpose(..., "context")
-    curves = curves.assign(spread((needed / needed.context).to_dataset(name="needed"), "needed"))
-    return curves.assign(fixed=8 / curves.context, exponent=slope(needed / needed.context, "context").mean("seed"))
+    density = needed / needed.context
+    curves = curves.assign(spread(density.to_dataset(name="needed"), "needed")).assign(fixed=8 / curves.context)
+    with np.errstate(invalid="ignore"):  # where no number of keys kept is too few, there is no slope
+        return curves.assign(exponent=slope(density, "context").mean("seed"))
 
 
 N_KEYS = (16, 64, 256, 1024, 4096)
@@ -219,13 +221,13 @@ def summary(found: xr.Dataset) -> dict[str, float]:
     }
 
 
-def needs(found: xr.Dataset, limit: float) -> dict[str, float]:
-    """What chapter 6 says of one model's sweep of `truncation`."""
+def needs(found: xr.Dataset, limit: float, kept: int) -> dict[str, float]:
+    """What chapter 6 says of one model's sweep of `truncation`: means over seeds, by names that prose can use."""
     curves, last = truncation_curves(found, [limit]).squeeze("limit"), {"context": -1}
     number = curves.needed * curves.context
     return {
-        "strongest_8": float(curves.strongest.sel(kept=8)[last]),
-        "random_8": float(curves.random.sel(kept=8)[last]),
+        "strongest": float(curves.strongest.sel(kept=kept)[last]),
+        "random": float(curves.random.sel(kept=kept)[last]),
         "needed_short": float(number[{"context": 0}]),
         "needed_long": float(number[last]),
         "needed_slope": float(curves.exponent),

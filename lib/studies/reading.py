@@ -21,7 +21,6 @@ from lib.tiny_llama.recipes import Recipe
 LONGEST = 512  # tokens of a text, twice what training showed
 FIRST = {"all but the first": 1, "all": 0}  # the first key that counts: models use their first token as a sink
 UNTRAINED = "untrained"
-NAMES = {"llama2": "Llama-2 style", "llama3": "Llama-3 style", UNTRAINED: "untrained"}
 _ALIKE = {
     recipe.width: name for name, recipe in recipes.RECIPES.items() if recipe == Recipe("llama2", width=recipe.width)
 }

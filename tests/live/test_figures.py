@@ -22,10 +22,11 @@ RATES = {"learning_rate": [0.05, 0.1]}
 SEEDS = {"hopfield-recall": [0], "attention-pattern": [0]}  # one example, not a mean
 PAIRS = {"n_neurons": 120, "n_glomeruli": 12, "n_odors": 200}
 BETWEEN = {  # settings off the grids
-    "activity": 0.13, "asking": 6, "context": 100, "corruption": 0.25, "cue": 0.7, "decay": 0.05, "density": 0.17, "fan_in": 33, "forgetting": 0.011,
-    "gain": 0.77, "growth": 0.7, "inputs": 1.3, "learning_rate": 0.033, "limit": 1.07, "n_glomeruli": 23, "n_keys": 11, "n_neurons": 170,
-    "n_odors": 333, "n_pairs": 23, "n_slots": 21, "n_stored": 3, "overlap": 0.3, "ratio": 3, "share": 0.85, "smoothing": 0.2,
-    "speed": 0.002, "start": 0.005, "steps": 5, "target": 0.35, "time": 1.7,
+    "activity": 0.13, "asking": 6, "context": 100, "corruption": 0.25, "cue": 0.7, "decay": 0.05, "density": 0.17,
+    "fan_in": 33, "forgetting": 0.011, "gain": 0.77, "growth": 0.7, "inputs": 1.3, "learning_rate": 0.033,
+    "limit": 1.07, "n_glomeruli": 23, "n_keys": 11, "n_neurons": 170, "n_odors": 333, "n_pairs": 23, "n_slots": 21,
+    "n_stored": 3, "overlap": 0.3, "ratio": 3, "share": 0.85, "smoothing": 0.2, "speed": 0.002, "start": 0.005,
+    "steps": 5, "target": 0.35, "time": 1.7,
 }  # fmt: skip
 
 
@@ -166,8 +167,9 @@ def attention():
     yield live.contexts, contexts
     yield live.heads, replace(contexts, curves=studies.head_curves)
     yield live.beside, replace(contexts, curves=studies.beside_curves)
-    yield live.widths, Recipe(reading.survey_width, {"width": [32, 64, 128], "context": [32, 128]}, studies.width_curves,
-                              "context", axes=["width"], fixed=fixed | {"n_texts": 2, "share": (0.5, 0.9)})
+    grid = {"width": [32, 64, 128], "context": [32, 128]}
+    yield live.widths, Recipe(reading.survey_width, grid, studies.width_curves, "context",
+                              axes=["width"], fixed=fixed | {"n_texts": 2, "share": (0.5, 0.9)})
     yield live.freezing, Recipe(studies.freezing, {"growth": [0.0, 1.0, 3.0], "share": [0.5, 0.9]},
                                 studies.freezing_curves, "share", axes=["growth"])
     yield live.truncation, Recipe(reading.truncation, model, studies.truncation_curves, shown={"limit": [1.02, 1.1]},

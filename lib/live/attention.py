@@ -50,11 +50,11 @@ def pattern(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) ->
             ),
             Panel(
                 [
-                    Points("weight", "attention of this query", color=0),
-                    Points("kept_weight", "keys kept", color=1),
+                    Points("row", "attention of this query", color=0),
+                    Points("kept_row", "keys kept", color=1),
                 ],
                 x=Axis("key", "key, position in the text", limits=(0, length + 1)),
-                y=Axis(label="attention", limits=(0, 1)),
+                y=Axis(label="root of the attention", limits=(0, 1)),
             ),
         ],
         name="pattern",
@@ -72,9 +72,9 @@ def contexts(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -
         [
             Panel(
                 [
+                    Points("foreign", "another text's query", color=1),
+                    Points("gaussian", "Gaussian logits of the same variance", color=2),
                     simulated("density", f"attention, {SPREAD}", 0),
-                    Points("foreign", "another text's query, simulation", color=1),
-                    Points("gaussian", "Gaussian logits of the same variance, simulation", color=2),
                     Line("closed", "closed form, Gaussian logits", source="theory", color=2),
                     Line("uniform", "uniform attention", source="theory", color=5),
                 ],
@@ -84,7 +84,7 @@ def contexts(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -
             Panel(
                 [simulated("variance", f"attention, {SPREAD}", 0)],
                 x=CONTEXT,
-                y=Axis(label="variance of the logits"),
+                y=Axis(label="variance of the logits", limits=(0, 30)),
             ),
         ],
         name="contexts",
@@ -138,8 +138,8 @@ def heads(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> E
                     Points("exponent_gaussian", "Gaussian logits of the same variance", x="growth", color=2),
                     Line("line_exponent", "C = 1 - c/2", x="line_at", source="theory", color=2),
                 ],
-                x=Axis("growth", "growth of the logits' variance with ln n, c", limits=(-2, 6)),
-                y=Axis(label="growth of the entropy with ln n, C", limits=(-0.6, 1.6)),
+                x=Axis("growth", "growth of the logits' variance with ln n, c", limits=(-1.5, 3.5)),
+                y=Axis(label="growth of the entropy with ln n, C", limits=(0, 1.5)),
             )
         ],
         name="heads",
@@ -150,22 +150,26 @@ def heads(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> E
 
 def widths(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Explorer:
     """Density against the model's width."""
-    width = Axis("width", "width of the model, d", log=True)
+    width = Axis("width", "width of the model, d", log=True, limits=(28, 146))
     return figure(
         recipe, found, seed,
         [Slider("context", "context length n", log=True), Select("share", "share of attention held, t"), KEYS],
         [
             Panel(
                 [
+                    Points("foreign", "another text's query", color=1),
+                    Points("gaussian", "Gaussian logits of the same variance", color=2),
                     simulated("density", f"attention, {SPREAD}", 0),
-                    Points("foreign", "another text's query, simulation", color=1),
-                    Points("gaussian", "Gaussian logits of the same variance, simulation", color=2),
                     Line("closed", "closed form, Gaussian logits", source="theory", color=2),
                 ],
                 x=width,
-                y=Axis(label="density, share of keys kept", log=True, limits=(0.01, 1.1)),
+                y=Axis(label="density, share of keys kept", log=True, limits=(0.03, 1.1)),
             ),
-            Panel([simulated("variance", f"attention, {SPREAD}", 0)], x=width, y=Axis(label="variance of the logits")),
+            Panel(
+                [simulated("variance", f"attention, {SPREAD}", 0)],
+                x=width,
+                y=Axis(label="variance of the logits", log=True),
+            ),
         ],
         name="widths",
         title="Density against width",
@@ -210,7 +214,7 @@ def truncation(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0)
                     simulated("random", f"random keys, {SPREAD}", 1),
                 ],
                 x=Axis("kept", "keys kept beside the first", log=True),
-                y=Axis(label="perplexity over that with all keys", log=True, limits=(0.9, 40)),
+                y=Axis(label="perplexity over that with all keys", log=True, limits=(0.9, 100)),
             ),
             Panel(
                 [

@@ -126,8 +126,8 @@ def pattern_curves(found: xr.Dataset, asking: Sequence[int], share: Sequence[flo
     return xr.Dataset(
         {
             "root": np.sqrt(whole),
-            "weight": rows,
-            "kept_weight": rows.where(kept),
+            "row": np.sqrt(rows),
+            "kept_row": np.sqrt(rows).where(kept),
             "kept_key": numbers.where(kept),
             "kept_query": rows.asking.astype(float).where(kept),
         }

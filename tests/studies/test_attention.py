@@ -151,7 +151,7 @@ def test_pattern_keeps_the_strongest_keys():
     assert kept.sel(asking=3, share=0.5).dropna("key").values.tolist() == [3]
     assert kept.sel(asking=4, share=0.5).dropna("key").values.tolist() == [3]
     assert kept.sel(asking=4, share=0.9).dropna("key").values.tolist() == [2, 3, 4]
-    assert curves.kept_weight.sel(asking=4, share=0.5).sum() == pytest.approx(0.3)
+    assert curves.kept_row.sel(asking=4, share=0.5).sum() == pytest.approx(0.3**0.5)
     assert np.nanmax(curves.root) == 1 and np.isnan(curves.root[0, 1])
 
 

@@ -54,6 +54,16 @@ def test_an_answer_ends_before_an_end_token_and_a_stop(model, tokenizer, monkeyp
     assert generate(model, tokenizer, PROMPTS, 12, stop=stop)[0][0] == text[: text.index(stop)]
 
 
+def test_an_answer_that_ended_stays_as_it_is(model, tokenizer, monkeypatch):
+    """Of two answers written at once, one ends early, and what the model goes on to write is not part of it."""
+    here, there = (tokenizer(f"Paris{word}")["input_ids"][-1] for word in (",", "."))
+    steps = [[here, here], [2, there], [there, here], [2, 2]]
+    monkeypatch.setattr(generation, "continuation", lambda *_: (torch.tensor(step) for step in steps))
+    assert generate(model, tokenizer, ["In Paris"] * 2, 4) == [[","], [",.,"]]
+    assert generate(model, tokenizer, ["In Paris"] * 2, 3) == [[","], [",.,"]]
+    assert generate(model, tokenizer, ["In Paris"] * 2, 4, stop=".") == [[","], [","]]
+
+
 def test_an_answer_keeps_its_leading_space(tokenizer):
     whole = tokenizer("Ada Lovelace was born in London")["input_ids"]
     head = tokenizer("Ada Lovelace was born")["input_ids"]
@@ -84,6 +94,8 @@ def test_samples_are_fixed_by_seed_and_place(model, tokenizer, monkeypatch):
     assert generate(model, tokenizer, PROMPTS, seed=1, **settings) == one
     assert generate(model, tokenizer, PROMPTS, seed=2, **settings) != one
     assert len({*one[0]}) > 1
+    first, second = generate(model, tokenizer, PROMPTS[:1] * 2, seed=1, **settings)
+    assert first == one[0] != second
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,14 @@ from lib.studies.prunability import (
     ratios,
 )
 
+SHORT = {  # names that fit under an axis
+    "llama2": "Llama-2",
+    "llama2-more-facts": "more facts",
+    "llama2-overtrained": "longer",
+    "llama3-same-text": "Llama-3, same text",
+    "llama3": "Llama-3",
+}
+COMPARED = ("style and facts", "facts", "facts, Llama-3", "longer", "style")  # PAIRS, likewise
 HIGHEST = 12  # perplexity over dense beyond which a published figure is off the scale
 DENOMINATORS = ("block weights", "all parameters")
 
@@ -68,9 +76,9 @@ def hypothesis_curves(found: xr.Dataset, loss: Sequence[float], stored: xr.Datas
     points = spread(xr.Dataset({"kept": kept_share, "apart": pairs}), "kept", "apart")
     bits = (stored.bits / stored.n_all).sel(recipe=found.recipe, seed=found.seed)
     known = points[["kept", "kept_low", "kept_high"]].assign(bits=bits.mean("seed"))
-    return points.assign(
-        _places(known, "recipe", "model").rename(kept="known", kept_low="known_low", kept_high="known_high")
-    )
+    known = _places(known, "recipe", "model").rename(kept="known", kept_low="known_low", kept_high="known_high")
+    names = {"recipe": [SHORT[recipe] for recipe in found.recipe.values], "pair": list(COMPARED)}
+    return points.assign_coords(names).assign(known)
 
 
 def part_curves(found: xr.Dataset) -> xr.Dataset:

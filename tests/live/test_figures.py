@@ -24,8 +24,8 @@ PAIRS = {"n_neurons": 120, "n_glomeruli": 12, "n_odors": 200}
 BETWEEN = {  # settings off the grids
     "activity": 0.13, "asking": 6, "context": 100, "corruption": 0.25, "cue": 0.7, "decay": 0.05, "density": 0.17,
     "fan_in": 33, "forgetting": 0.011, "gain": 0.77, "growth": 0.7, "inputs": 1.3, "learning_rate": 0.033,
-    "limit": 1.07, "n_glomeruli": 23, "n_keys": 11, "n_neurons": 170, "n_odors": 333, "n_pairs": 23, "n_slots": 21,
-    "n_stored": 3, "overlap": 0.3, "ratio": 3, "share": 0.85, "smoothing": 0.2, "speed": 0.002, "start": 0.005,
+    "limit": 1.07, "loss": 0.15, "n_glomeruli": 23, "n_keys": 11, "n_neurons": 170, "n_odors": 333, "n_pairs": 23,
+    "n_slots": 21, "n_stored": 3, "overlap": 0.3, "ratio": 3, "share": 0.85, "smoothing": 0.2, "speed": 0.002, "start": 0.005,
     "steps": 5, "target": 0.35, "time": 1.7,
 }  # fmt: skip
 
@@ -176,9 +176,28 @@ def attention():
                                   fixed=fixed | {"kept": (2, 16, 128), "n_texts": 2})  # fmt: skip
 
 
+def limits():
+    live, studies, curves = lib.live.limits, lib.studies.prunability, lib.studies.limit_curves
+    layers, recorded, partial, plain = lib.studies.layers, lib.studies.recorded, functools.partial, studies.PLAIN
+    yield live.layers, Recipe(layers.layer_errors, {"recipe": ["llama2", "llama3"], "sparsity": [0.4, 0.6]},
+                              layers.layer_curves, "sparsity", fixed={"models": layers.fingerprint()})
+    courses = studies.recipe("limits", None, studies.METHODS).run([0, 1])
+    place = {"recipe": "llama2", "seed": 0, "sparsity": 0.6, "method": list(plain)}
+    measured = studies.ratios(courses).sel(place, drop=True)
+    yield live.limits, studies.recipe("limits", partial(curves.limit_curves, measured=measured), studies.METHODS,
+                                      loss=[0.1, 0.3])
+    stored = recorded.load("capacity")
+    yield live.published, studies.recipe("patterned", partial(curves.published_curves, stored=stored), plain[::-1])
+    yield live.hypotheses, studies.recipe("limits", partial(curves.hypothesis_curves, stored=stored), plain,
+                                          loss=[0.1, 0.3])
+    yield live.parts, studies.recipe("parts", curves.part_curves, ["magnitude", "sparsegpt"])
+    yield live.calibration, studies.recipe("calibrated", curves.calibration_curves, plain[1:])
+    yield live.patterns, studies.recipe("patterned", curves.pattern_curves, plain)  # fmt: skip
+
+
 CHAPTERS = {
     chapter.__name__: chapter
-    for chapter in (alignment, updates, recurrence, hopfield, titans, dynamics, landscape, attention)
+    for chapter in (alignment, updates, recurrence, hopfield, titans, dynamics, landscape, attention, limits)
 }
 NAMES = {  # in the order in which a chapter yields them
     "alignment": "density idea collapse scaling speed rules peak updates worlds",
@@ -189,6 +208,7 @@ NAMES = {  # in the order in which a chapter yields them
     "dynamics": "modes fluctuations trade schedules switch drift two-layers sanger",
     "landscape": "starts line curvature spectrum fluctuation barriers",
     "attention": "pattern contexts heads beside widths freezing truncation",
+    "limits": "layers limits published hypotheses parts calibration patterns",
 }
 
 

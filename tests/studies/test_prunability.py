@@ -8,6 +8,7 @@ from lib import published
 from lib.checks import BadSetting
 from lib.claims import CLAIMS
 from lib.studies import limit_curves, limits, prunability, recorded
+from lib.tiny_llama import shipped
 
 SPARSITY = [0.0, 0.2, 0.4, 0.6, 0.7, 0.8]
 
@@ -89,7 +90,7 @@ def test_curves_hold_limits_and_denominators():
     at = curves.limit_perplexity.sel(recipe="llama2")[..., prunability.METHODS.index("wanda")]
     assert float(at.sel(loss=0.1, denominator="block weights")) == pytest.approx(0.51)
     assert float(at.sel(loss=0.1, denominator="all parameters")) == pytest.approx(0.7 * 0.51)
-    assert (curves.bound_recall.sel(loss=0.2) == 0.8).all()
+    assert (curves.bound_recall.sel(loss=0.2) == 0.8).all() and (curves.bound_perplexity.sel(loss=0.2) == 1.2).all()
     assert np.isnan(curves.again_recall.sel(recipe="llama3")).all()
     assert float(curves.again_share.sel(denominator="all parameters", recipe="llama2")[0]) == pytest.approx(0.42)
 
@@ -101,8 +102,8 @@ def test_knowledge_is_drawn_for_the_models_that_know_it():
     curves = limit_curves.hypothesis_curves(found, [0.1], stored)
     assert curves.bits.values.tolist() == [2.5, 2, 1.5, 1, 0.5]  # of the recipes in the order of the sweep
     at = curves.sel({"method": "sparsegpt", "measure": "perplexity", "loss": 0.1})
-    assert float(at.kept.sel(recipe="llama3")) == pytest.approx(1 - 0.46) == float(at.known[-1])
-    assert float(at.apart.sel(pair="Llama-3 less Llama-2 style")) == pytest.approx(0.05)
+    assert float(at.kept.sel(recipe="Llama-3")) == pytest.approx(1 - 0.46) == float(at.known[-1])
+    assert float(at.apart.sel(pair="style and facts")) == pytest.approx(0.05)
 
 
 def test_published_rows_stand_with_their_family():
@@ -119,6 +120,8 @@ def test_published_rows_stand_with_their_family():
     assert at.ratio_llama_3.values.tolist() == pytest.approx([9.40 / 6.14, 5.79 / 2.85])
     assert at.ours_llama2.item() == 2 and curves.own_size_llama3.item() == 20
     at = curves.sel({"method": "wanda", "pattern": "2:4"})
+    off = curves.ratio_llama_3.sel({"method": "magnitude", "pattern": "50 %"})
+    assert np.isnan(off[0]) and off[1] == 19.11 / 2.85  # 407 is off the scale
     assert np.isnan(at.ratio_opt).all() and at.ratio_llama_2[0] == 11.02 / 5.12
 
 
@@ -149,6 +152,16 @@ def test_sparsities_that_were_not_recorded_are_measured(monkeypatch):
     assert float(found.recall.sel(sparsity=0.6)) == float(kept.recall.sel({**place, "sparsity": 0.6}))
     prunability.course("llama3", "wanda", [0.2, 0.6], "x", seed=1)
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("name", recorded.RECORDINGS)
+def test_the_recorded_sweeps_are_of_the_models_that_ship(name):
+    found = recorded.load(name)
+    made = recorded.RECORDINGS[name]
+    assert found.recipe.values.tolist() == list(made.recipes) and found.seed.values.tolist() == list(shipped.SEEDS)
+    assert recorded.receipt()[name]["seeds"] == list(shipped.SEEDS)
+    if "perplexity" in found and "random" not in found["method"].values:
+        assert np.isfinite(found.perplexity).all() and np.isfinite(found.recall).all()
 
 
 def test_a_recording_that_does_not_match_is_refused(tmp_path, monkeypatch):

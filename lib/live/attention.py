@@ -91,8 +91,8 @@ def contexts(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -
         title="Density against context length",
         start=start,
         question=Question(
-            "The model was trained on contexts up to 256. With which power of the context length does its density "
-            "go there?", "exponent", (-1.5, 0.5),
+            "Within the contexts that training showed (up to 256 for our models), with which power of the context "
+            "length does density go?", "exponent", (-1.5, 0.5),
         ),
     )  # fmt: skip
 

@@ -19,6 +19,11 @@ SHARE = 0.9  # of claim C1
 N_INDEPENDENT = 1000  # rows of its control
 CONTROL = 12  # what its generator draws, below one seed
 ALL = "all layers"
+# What a reader's copy of the Python ends with, where a figure shows more than the sweep itself.
+PATTERN_CODE = (
+    "print(lib.studies.attention.pattern_curves(found, [{asking}], [{share}]).sel(layer={layer}, head={head}).kept_row)"
+)
+TRUNCATION_CODE = "print(lib.studies.attention.truncation_curves(found, [{limit}]).needed.sel(context={context}))"
 GROWTHS = np.linspace(0, 4, 41)  # at which `eq-attention-freezing` is drawn
 
 
@@ -44,9 +49,9 @@ def places(values: xr.DataArray) -> xr.DataArray:
     return xr.concat(parts, xr.Variable("place", names), coords="minimal", compat="override")
 
 
-def trained_range(values: xr.DataArray) -> xr.DataArray:
-    """The part of `values` at contexts that training showed."""
-    return values.sel(context=values.context <= recipes.CONTEXT)
+def trained_range(found: xr.Dataset, *names: str) -> xr.Dataset:
+    """These variables of a survey at the contexts that the model's training showed, NaN at others."""
+    return found[list(names)].where(found.context <= found.trained)
 
 
 def with_closed_form(found: xr.Dataset) -> xr.Dataset:
@@ -61,15 +66,15 @@ def context_curves(found: xr.Dataset) -> xr.Dataset:
     shown = xr.Dataset({name: places(found[name]) for name in ("density", "gaussian", "foreign", "closed", "variance")})
     curves = spread(shown, "density", "variance").assign(shown[["gaussian", "foreign", "closed"]].mean("seed"))
     curves["uniform"] = curves.share.expand_dims(context=curves.context)
-    return curves.assign(exponent=slope(trained_range(shown.density), "context").mean("seed"))
+    within = trained_range(shown.assign(trained=found.trained), "density").density
+    return curves.assign(exponent=slope(within, "context").mean("seed"))
 
 
 def head_curves(found: xr.Dataset, counted: Sequence[str] = tuple(FIRST)) -> xr.Dataset:
     """Each head of a sweep of `survey`: how its logits' variance grows with ln n, and its entropy; all seeds."""
     found = found.sel(counted=list(counted))
-    log = found.assign_coords(context=np.log(found.context))
-    log = log.sel(context=log.context <= np.log(recipes.CONTEXT) + 1e-9)
-    fits = log[["variance", "entropy", "entropy_gaussian"]].polyfit("context", 1)
+    within = trained_range(found, "variance", "entropy", "entropy_gaussian")
+    fits = within.assign_coords(context=np.log(found.context)).polyfit("context", 1)
     slopes = fits.sel(degree=1, drop=True).stack(unit=("seed", "layer", "head")).reset_index("unit", drop=True)
     names = {"variance": "growth", "entropy": "exponent", "entropy_gaussian": "exponent_gaussian"}
     curves = slopes.rename({f"{old}_polyfit_coefficients": new for old, new in names.items()})
@@ -92,10 +97,9 @@ def beside_curves(found: xr.Dataset, n_glomeruli: int = 50) -> xr.Dataset:
     curves = spread(through, "attention")
     neurons = xr.DataArray(np.geomspace(16, 16_384, 21), dims="n_neurons")
     fan_in = xr.apply_ufunc(theory.required_fan_in, curves.alignment, n_glomeruli)
+    within = trained_range(through.assign(trained=found.trained), "attention").attention
     required = (fan_in / neurons).where(lambda density: density <= 1)
-    curves = curves.assign(
-        projection=required, exponent=slope(trained_range(through.attention), "context").mean("seed")
-    )
+    curves = curves.assign(projection=required, exponent=slope(within, "context").mean("seed"))
     return curves.assign_coords(n_neurons=neurons.values)
 
 
@@ -183,7 +187,7 @@ def independent(seed: int = 0) -> float:
 def claim(found: xr.Dataset, widths: xr.Dataset) -> dict[str, np.ndarray]:
     """The quantities of claim C1, one value a seed, from a sweep of `survey` of one model and one of `survey_width`."""
     asked = {"counted": COUNTED, "share": SHARE}
-    mean = trained_range(found.sel(asked)).mean(["layer", "head"])
+    mean = trained_range(found.sel(asked), "density", "gaussian").mean(["layer", "head"])
     by_context = slope(mean.density, "context")
     width = widths.sel(asked | {"context": recipes.CONTEXT}).density.mean(["layer", "head"])
     return {
@@ -201,21 +205,23 @@ def claim(found: xr.Dataset, widths: xr.Dataset) -> dict[str, np.ndarray]:
 def summary(found: xr.Dataset) -> dict[str, float]:
     """What chapter 6 says of one model's sweep of `survey`: means over seeds, by names that prose can use."""
     asked = found.sel(counted=COUNTED, share=SHARE)
-    at = trained_range(asked).isel(context=-1).mean()
-    slopes = slope(trained_range(asked.density).mean(["head", "seed"]), "context")
+    last = {"context": int(asked.context[asked.context <= int(asked.trained.min())][-1])}
+    at = asked.sel(last)[["density", "gaussian", "sink", "own", "own_keys"]].mean()
+    density = trained_range(asked, "density").density
+    by_layer = slope(density.mean(["head", "seed"]), "context")
     heads = head_curves(found, [COUNTED])
     line = 1 - heads.growth / 2
     return {
         "n_models": found.sizes["seed"],
         "density": float(at.density),
-        "number": float(at.density * (at.context - FIRST[COUNTED])),
+        "number": float(at.density * (last["context"] - FIRST[COUNTED])),
         "gaussian": float(at.gaussian),
         "sink": float(at.sink),
         "own": float(at.own),
-        "own_keys": float(at.own_keys / at.context),
-        "slope": float(slope(trained_range(asked.density).mean(["layer", "head"]), "context").mean()),
-        "slope_first": float(slopes[0]),
-        "slope_last": float(slopes[-1]),
+        "own_keys": float(at.own_keys / last["context"]),
+        "slope": float(slope(density.mean(["layer", "head"]), "context").mean()),
+        "slope_first": float(by_layer[0]),
+        "slope_last": float(by_layer[-1]),
         "heads_gap": float(abs(heads.exponent - line).mean()),
         "heads_gap_gaussian": float(abs(heads.exponent_gaussian - line).mean()),
     }

@@ -122,7 +122,8 @@ def measure(
     tokens (texts, length). "density" holds a share, "gaussian" and "foreign" are the same of the nulls; "entropy"
     (nats), "entropy_gaussian" and "variance" of the logits; all for each choice of "counted" (`FIRST`). Of all keys:
     "sink", what the first holds; "own", what those of the query's own document hold, and "own_keys", their number.
-    "through": density at which the output aligns with the whole one, without the first key.
+    "through": density at which the output aligns with the whole one, without the first key. "trained": the longest
+    context that training showed, by the model's configuration.
     """
     found: dict[str, dict[tuple[int, int], np.ndarray]] = defaultdict(lambda: defaultdict(float))
 
@@ -141,7 +142,7 @@ def measure(
         shown = tokens[begin : begin + CHUNK]
         own = _own_document(shown, model.config.bos_token_id)
         attention.read(model, shown, context, take)
-    return _labelled(found, context, share, alignment)
+    return _labelled(found, context, share, alignment).assign(trained=model.config.max_position_embeddings)
 
 
 def _sparsity(rows: Rows, first: int, share: Sequence[float], rng: np.random.Generator) -> dict[str, Tensor]:

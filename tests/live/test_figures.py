@@ -160,7 +160,7 @@ def attention():
     live, studies, reading = lib.live.attention, lib.studies.attention, lib.studies.reading
     fixed, model = {"models": reading.fingerprint()}, {"model": ["llama2-32", "untrained"]}
     yield live.pattern, Recipe(reading.pattern, model, studies.pattern_curves, fixed=fixed | {"length": 9},
-                               shown={"asking": [4, 8], "share": [0.5, 0.9]})
+                               shown={"asking": [4, 8], "share": [0.5, 0.9]}, code=studies.PATTERN_CODE)
     grid = {**model, "share": [0.5, 0.9]}
     few = fixed | {"n_texts": 2, "context": (16, 64, 256), "alignment": (0.5, 0.9)}
     contexts = Recipe(reading.survey, grid, studies.context_curves, "share", fixed=few)
@@ -172,8 +172,9 @@ def attention():
                               axes=["width"], fixed=fixed | {"n_texts": 2, "share": (0.5, 0.9)})
     yield live.freezing, Recipe(studies.freezing, {"growth": [0.0, 1.0, 3.0], "share": [0.5, 0.9]},
                                 studies.freezing_curves, "share", axes=["growth"])
+    few = fixed | {"kept": (2, 16, 128), "n_texts": 2}
     yield live.truncation, Recipe(reading.truncation, model, studies.truncation_curves, shown={"limit": [1.02, 1.1]},
-                                  fixed=fixed | {"kept": (2, 16, 128), "n_texts": 2})  # fmt: skip
+                                  fixed=few, code=studies.TRUNCATION_CODE)  # fmt: skip
 
 
 def limits():

@@ -90,7 +90,7 @@ def swept(**variables):
         full = np.broadcast_to(values(context)[:, None, None], [shape[d] for d in dims[3:6]])
         full = full[..., None] if len(dims) == 7 else full
         data[name] = (dims, np.broadcast_to(full, [shape[d] for d in dims]))
-    return xr.Dataset(data, sizes)
+    return xr.Dataset(data | {"trained": (("model", "seed"), [[256, 256]])}, sizes)
 
 
 def test_curves_find_the_exponent_within_the_trained_contexts():

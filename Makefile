@@ -14,7 +14,7 @@ book: .venv/ready
 
 test: .venv/ready
 	$(BIN)/ruff check .
-	TQDM_DISABLE=1 $(BIN)/pytest -o addopts= $(NBVAL) $(wildcard book/*.ipynb)
+	$(BIN)/pytest -o addopts= $(NBVAL) $(wildcard book/*.ipynb)
 	$(BIN)/python -m lib build --profile $(PROFILE)
 	$(BIN)/pytest --ignore=tests/book
 	$(BIN)/pytest tests/book --numprocesses auto --maxprocesses 4

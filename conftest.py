@@ -1,4 +1,8 @@
-"""For nbval: of a checked cell compare the text that is committed, not what else the page needs."""
+"""For all tests: no progress bars; for nbval: compare the text that is committed, not what else the page needs."""
+
+import os
+
+os.environ["TQDM_DISABLE"] = "1"  # read when tqdm is imported; what is printed is compared
 
 BESIDE_TEXT = (
     "text/html",

@@ -1,5 +1,6 @@
 """The commands on finished models, from the terminal's side."""
 
+import functools
 import json
 import math
 import os
@@ -110,7 +111,8 @@ def test_chat_in_a_terminal(folder):
     """Through a pseudo-terminal: an answer comes piece by piece, Ctrl-C ends it, Ctrl-D ends the talk with status 0."""
     control, end = pty.openpty()
     command = [sys.executable, "-m", "lib.pruning", "chat", str(folder), "--n-new", "50"]
-    process = subprocess.Popen(command, stdin=end, stdout=end, stderr=end, start_new_session=True)
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a job in the background ignores it
+    process = subprocess.Popen(command, stdin=end, stdout=end, stderr=end, start_new_session=True, preexec_fn=heard)
     os.close(end)
     told, passed = b"", 0
 
@@ -134,5 +136,6 @@ def test_chat_in_a_terminal(folder):
         assert process.wait(60) == 0
     finally:
         process.kill()
+        process.wait()
         os.close(control)
     assert b"Traceback" not in told

@@ -36,7 +36,7 @@ def layers(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> 
     names = {"random": "random mask", "magnitude": "magnitude", "wanda": "Wanda", "sparsegpt": "SparseGPT",
              "least_squares": "SparseGPT's mask, refitted"}  # fmt: skip
     errors = [simulated(f"error_{key}", name, i) for i, (key, name) in enumerate(names.items())]
-    errors.append(Line("random_theory", "random mask, closed form", x="fine", source="theory", color=0))
+    errors.append(Line("random_theory", "random mask, inputs all alike", x="fine", source="theory", color=0))
     weights = [
         simulated("energy", f"magnitude, {SPREAD}", 1),
         Line("energy_theory", "normal weights, closed form", x="fine", source="theory", color=1),

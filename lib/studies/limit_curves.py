@@ -23,7 +23,7 @@ SHORT = {  # names that fit under an axis
     "llama2": "Llama-2",
     "llama2-more-facts": "more facts",
     "llama2-overtrained": "longer",
-    "llama3-same-text": "Llama-3, same text",
+    "llama3-same-text": "3, same text",
     "llama3": "Llama-3",
 }
 COMPARED = ("style and facts", "facts", "facts, Llama-3", "longer", "style")  # PAIRS, likewise

@@ -25,8 +25,8 @@ BETWEEN = {  # settings off the grids
     "activity": 0.13, "asking": 6, "context": 100, "corruption": 0.25, "cue": 0.7, "decay": 0.05, "density": 0.17,
     "fan_in": 33, "forgetting": 0.011, "gain": 0.77, "growth": 0.7, "inputs": 1.3, "learning_rate": 0.033,
     "limit": 1.07, "loss": 0.15, "n_glomeruli": 23, "n_keys": 11, "n_neurons": 170, "n_odors": 333, "n_pairs": 23,
-    "n_slots": 21, "n_stored": 3, "overlap": 0.3, "ratio": 3, "share": 0.85, "smoothing": 0.2, "speed": 0.002, "start": 0.005,
-    "steps": 5, "target": 0.35, "time": 1.7,
+    "n_slots": 21, "n_stored": 3, "overlap": 0.3, "ratio": 3, "share": 0.85, "smoothing": 0.2, "speed": 0.002,
+    "start": 0.005, "steps": 5, "target": 0.35, "time": 1.7,
 }  # fmt: skip
 
 

@@ -85,8 +85,9 @@ def recipe(name: str, curves: Callable, methods: Sequence[str], **shown) -> Reci
     grid = {"recipe": list(recorded.RECORDINGS[name].recipes), "method": list(methods)}
     if "sparsity" in stored.dims:
         grid["sparsity"] = [round(float(value), 2) for value in stored.sparsity]
-    along = recorded.RECORDINGS[name].along
-    return Recipe(function, grid, curves, along, shown, fixed={"recording": recorded.fingerprint(name)})
+    fixed = {"recording": recorded.fingerprint(name)}
+    code = "print(lib.studies.prunability.both_limits(found, {loss}))" if "loss" in shown else Recipe.code
+    return Recipe(function, grid, curves, recorded.RECORDINGS[name].along, shown, code=code, fixed=fixed)
 
 
 def ratios(found: xr.Dataset) -> xr.Dataset:

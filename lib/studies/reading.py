@@ -35,7 +35,7 @@ CHUNK = 8  # texts that are read at a time
 
 def contexts(longest: int = LONGEST) -> list[int]:
     """Numbers of keys from 16 to `longest`, in steps of about the root of two."""
-    n_steps = int(2 * np.log2(longest / 16) + 1e-9)
+    n_steps = int(2 * np.log2(longest / 16))
     return np.round(16 * 2 ** (np.arange(n_steps + 1) / 2)).astype(int).tolist()
 
 

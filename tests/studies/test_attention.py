@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from scipy import stats
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from lib import attention
@@ -36,7 +37,7 @@ def tokens():
 
 @pytest.fixture(scope="module")
 def found(tokens):
-    return reading.measure(llama(), tokens, [16, 40, 64], (0.5, 0.9), (0.5, 0.9), seed=3)
+    return reading.measure(llama(), tokens, [16, 33, 64], (0.5, 0.9), (0.5, 0.9), seed=3)
 
 
 def test_contexts_are_steps_of_the_root_of_two():
@@ -49,7 +50,7 @@ def test_survey_equals_measures_of_transformers_own_attention(found, tokens):
     model.set_attn_implementation("eager")
     with torch.no_grad():
         weights = torch.stack(model(tokens, output_attentions=True).attentions)  # (layer, text, head, query, key)
-    for n in (16, 40, 64):
+    for n in (16, 33, 64):
         row, here = weights[..., n - 1, :n].double(), found.sel(context=n)
         np.testing.assert_allclose(here.sink, row[..., 0].mean(1), atol=1e-6)
         np.testing.assert_allclose(here.own, row[..., (n - 1) // 16 * 16 :].sum(-1).mean(1), atol=1e-6)
@@ -66,11 +67,44 @@ def test_survey_equals_measures_of_transformers_own_attention(found, tokens):
 
 def test_chunks_of_texts_change_nothing(found, tokens, monkeypatch):
     monkeypatch.setattr(reading, "CHUNK", 11)
-    whole = reading.measure(llama(), tokens, [16, 40, 64], (0.5, 0.9), (0.5, 0.9), seed=3)
+    whole = reading.measure(llama(), tokens, [16, 33, 64], (0.5, 0.9), (0.5, 0.9), seed=3)
     for name in ("density", "entropy", "variance", "through", "own"):  # the nulls draw and pair by chunks
         np.testing.assert_allclose(whole[name], found[name], atol=1e-6)
     for name in ("gaussian", "foreign"):
         np.testing.assert_allclose(whole[name].mean(), found[name].mean(), rtol=0.05)
+
+
+def test_foreign_density_is_that_of_the_next_texts_queries(found, tokens):
+    expected = {}
+
+    def take(rows):
+        expected.setdefault(rows.layer, []).append(attention.density(rows.foreign[..., 1:], [0.9])[..., 0])
+
+    for chunk in tokens.split(reading.CHUNK):
+        attention.read(llama(), chunk, [64], take)
+    for layer, parts in expected.items():
+        here = found.foreign.sel(layer=layer + 1, context=64, counted="all but the first", share=0.9)
+        np.testing.assert_allclose(here, torch.cat(parts).mean(0), rtol=1e-6)
+    assert not np.allclose(found.foreign, found.density)
+
+
+def test_summary_speaks_of_the_claims_keys_and_share(found):
+    one = found.assign(gaussian=found.gaussian + 0.01, entropy=found.entropy.where(found.counted != "all", 0.0))
+    said = studies.summary(one.expand_dims(seed=[0, 1]))
+    at = {"context": 64, "counted": studies.COUNTED, "share": 0.9}
+    assert said["n_models"] == 2
+    assert said["density"] == pytest.approx(float(found.density.sel(at).mean()))
+    assert said["number"] == pytest.approx(63 * said["density"])
+    assert said["gaussian"] == pytest.approx(float(found.gaussian.sel(at).mean()) + 0.01)
+    assert said["own_keys"] == pytest.approx(16 / 64)
+    log_n, growth, exponent = np.log([16, 33, 64]), [], []
+    for layer in found.layer:
+        for head in found["head"]:
+            own = found.sel(layer=layer, head=head, counted=studies.COUNTED)
+            growth.append(np.polyfit(log_n, own["variance"], 1)[0])
+            exponent.append(np.polyfit(log_n, own.entropy, 1)[0])
+    gap = np.abs(np.array(exponent) - 1 + np.array(growth) / 2).mean()
+    assert said["heads_gap"] == pytest.approx(gap)
 
 
 def test_one_text_has_no_foreign_query(tokens):
@@ -138,6 +172,10 @@ def test_freezing_shows_its_closed_forms():
     assert curves.effective_exponent[2] < 0.15
     np.testing.assert_allclose(curves.effective.sel(growth=0), studies.N_KEYS)
     np.testing.assert_allclose(curves.holding_theory.sel(growth=0, share=0.9), 0.9 * np.array(studies.N_KEYS))
+    largest = studies.N_KEYS[-1]
+    deviation = np.sqrt(np.log(largest))
+    expected = largest * stats.norm.cdf(stats.norm.ppf(0.9) - deviation)
+    assert float(curves.holding_theory.sel(growth=1, share=0.9, n_keys=largest)) == pytest.approx(expected)
 
 
 def test_pattern_keeps_the_strongest_keys():
@@ -214,6 +252,8 @@ def test_a_reader_brings_a_checkpoint(tmp_path):
     marked = reading.fingerprint(str(tmp_path / "model"), str(text))
     found = reading.survey(str(tmp_path / "model"), marked, **settings)
     assert found.sizes["layer"] == 2 and np.isfinite(found.density).all()
+    _, shown, words = reading.reading(str(tmp_path / "model"), 0, 32, 2, str(text))
+    assert words[0] == "<s>" and shown.shape == (2, 32)
     text.write_text("too short", "utf-8")
     marked = reading.fingerprint(str(tmp_path / "model"), str(text))
     with pytest.raises(BadSetting, match="text"):

@@ -251,7 +251,8 @@ CLAIMS = {
                     control=True,
                 ),
             ),
-            "the planted cases and the relearning in our trained models of Llama-2 style",
+            "the planted cases, and the relearning of what SparseGPT took at 70 % of block weights, in our trained "
+            "models of Llama-2 style",
         ),
         Claim(
             "D1",

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lib.explorer import Axis, Bars, Explorer, Image, Line, Panel, Points, Question, Select, Slider, stage
+from lib.explorer import Axis, Bars, Explorer, Image, Line, Panel, Points, Question, Select, Slider, Text, stage
 from lib.explorer.data import nearest, nice_limits, number, pack, take, time_limit, unpack
 from lib.explorer.stage import PICTURE, STATE, VIEW
 
@@ -162,6 +162,43 @@ def test_points_lie_on_a_heat_map(grid):
     for wrong in (series[::-1], [series[0], Line("way_y", "way", x="way_x")]):
         with pytest.raises(ValueError, match="an Image comes first in its panel, and only Points may lie on it"):
             explorer(grid, CONTROLS[1:], [Panel(wrong, **axes)])
+
+
+def test_texts_return_as_they_were():
+    words = xr.DataArray([["ä", "b"], ["", "ä"]], dims=("n", "m"), coords={"n": [1, 2], "m": [3, 4]})
+    grid = xr.Dataset({"word": words, "number": words.n * 1.5})
+    layout, packed = pack(grid)
+    back = unpack(layout, packed)
+    assert back["word"][1].tolist() == words.values.tolist()
+    assert back["number"][1].tolist() == [1.5, 3.0]
+    assert take(back, "word", [], {"n": 1, "m": 1}) == "ä"
+
+
+def test_texts_are_told_and_pictured(grid):
+    grid["said"] = ("n", ["one", "two", "three & four"])
+    panel = Panel([Text("said", "it says")], x=Axis())
+    figure = explorer(grid, panels=[PANEL, panel], start={"n": 400})
+    assert figure.describe().endswith("it says: three & four.")
+    texts = [node.text for node in ElementTree.fromstring(figure.picture()).iter("{http://www.w3.org/2000/svg}text")]
+    assert "it says" in texts and "three & four" in texts
+    sent = []
+    figure = explorer(grid, panels=[panel], compute=lambda n, odors: xr.Dataset({"said": f"{n} of {odors}"}))
+    figure.send = lambda content, buffers: sent.append(unpack(content["layout"], buffers[0]))
+    figure._answer(None, {"id": 1, "settings": {"n": 300, "odors": "mixture"}}, [])
+    assert sent[0]["said"][1] == "300 of mixture"
+
+
+def test_what_is_no_text_is_told_in_one_sentence(grid):
+    grid["said"], grid["each"] = ("n", ["one", "two", "three"]), ("p", list("abcd"))
+    wrong = {
+        "a Text stands in a panel of Texts alone": [Text("said", "it says"), Points("drive", "drive")],
+        "'drive' holds numbers": [Text("drive", "drive")],
+        "no variable 'no'": [Text("no", "no")],
+        "'each' may depend on controls alone": [Text("each", "each")],
+    }
+    for sentence, series in wrong.items():
+        with pytest.raises(ValueError, match=sentence):
+            explorer(grid, panels=[Panel(series, x=Axis("p"))])
 
 
 def test_code_holds_the_settings_and_imports_what_it_calls(grid):

@@ -11,10 +11,12 @@ from anywidget._util import repr_mimebundle
 
 from lib.explorer.data import nearest, nice_limits, number, pack, time_limit, unpack
 from lib.explorer.picture import describe, draw, setting
-from lib.explorer.spec import Axis, Bars, Image, Line, Panel, Points, Question, Select, Slider, check
+from lib.explorer.spec import Axis, Bars, Image, Line, Panel, Points, Question, Select, Slider, Text, check
 from lib.explorer.stage import stage
 
-__all__ = ["Axis", "Bars", "Explorer", "Image", "Line", "Panel", "Points", "Question", "Select", "Slider", "stage"]
+__all__ = [
+    "Axis", "Bars", "Explorer", "Image", "Line", "Panel", "Points", "Question", "Select", "Slider", "Text", "stage",
+]  # fmt: skip
 
 SOURCES = ("simulation", "theory", "recorded")
 HERE = Path(__file__).parent
@@ -133,6 +135,8 @@ class Explorer(anywidget.AnyWidget):
             kind, *others = (series.kind for series in panel.series)
             alone = kind == "image" and set(others) <= {"points"}
             check(alone, f"{where}: an Image comes first in its panel, and only Points may lie on it.")
+        if "text" in kinds:
+            return self._texts(panel, where)
         series = [self._series(s, panel, where, i) for i, s in enumerate(panel.series)]
         axes = sorted({axis for s in series for axis in s["axes"]})
         text = any(self._grid[axis].dtype.kind in "OUS" for axis in axes if axis in self._grid.coords)
@@ -150,6 +154,20 @@ class Explorer(anywidget.AnyWidget):
                 f"{where}: a logarithmic axis needs limits above 0.",
             )
         return {"kind": kind, "x": x, "y": y, "series": series, "axes": axes, "mark": marks[0] if marks else None}
+
+    def _texts(self, panel, where):
+        controls, texts = {control.name for control in self._controls}, []
+        for series in panel.series:
+            check(series.kind == "text", f"{where}: a Text stands in a panel of Texts alone.")
+            check(series.y in self._grid, f"{where}: the grid has no variable {series.y!r}.")
+            variable = self._grid[series.y]
+            check(variable.dtype.kind in "OU", f"{where}: {series.y!r} holds numbers; a Text shows text.")
+            check(set(variable.dims) <= controls, f"{where}: the text {series.y!r} may depend on controls alone.")
+            texts.append({**vars(series), "kind": "text", "axes": []})
+        return {
+            "kind": "text", "x": {**vars(panel.x), "grows": False}, "y": {**vars(panel.y), "grows": False},
+            "series": texts, "axes": [], "mark": None,
+        }  # fmt: skip
 
     def _series(self, series, panel, where, i):
         position = series.x or panel.x.name

@@ -323,6 +323,20 @@ function drawImage(panel, data, at, width, id, veiled, laid) {
   return { svg, width, height, plot, columns, rows, values };
 }
 
+// Lines of text under their labels, as wide as there is room.
+function drawTexts(curves, width, veiled) {
+  const room = Math.floor((width - 8) / CHARACTER);
+  const lines = curves.flatMap(({ series, y }) => [
+    `<text class="explorer-told" DOWN>${escape(series.label)}</text>`,
+    ...wrap(y[0], room).map((line) => `<text DOWN>${escape(line)}</text>`),
+    "",
+  ]);
+  const height = Math.max(230, 18 * lines.length);
+  const plot = { left: 4, right: width - 4, top: 8, bottom: height };
+  const svg = lines.map((line, i) => line.replace("DOWN", `x="4" y="${18 * i + 18}"`)).join("");
+  return { svg: veiled ? veil(plot) : svg, width, height, plot };
+}
+
 // Points that lie on a heat map, whose axes they share.
 function drawLaid(panel, laid, x, y, columns, rows) {
   const along = (values, place) => (v) =>

@@ -31,6 +31,7 @@ function take(data, name, kept, at) {
   }
   return places.map((place) => {
     const code = data.codes[place];
+    if (variable.words) return variable.words[code];
     if (code === MISSING) return NaN;
     const value = variable.low + code * variable.step;
     return variable.log ? Math.exp(value) : value;
@@ -153,6 +154,7 @@ function describePanel(panel, data, at, curves) {
       `highest at ${format(columns[Math.floor(place / rows.length)])}, ${format(rows[place % rows.length])}${laid}.`
     );
   }
+  if (panel.kind === "text") return `${curves.map((c) => `${c.series.label}: ${c.y[0]}`).join("; ")}.`;
   if (panel.kind === "bands") return `${y} against ${x}: ${curves.map(describeBars).join("; ")}.`;
   const t = measure(panel.y),
     slack = 0.03 * (t(panel.y.limits[1]) - t(panel.y.limits[0]));
@@ -173,6 +175,7 @@ function tableOf(panel, curves, data, at) {
       ...rows.map((row, j) => [digits(row), ...columns.map((_, i) => digits(values[i * rows.length + j]))]),
     ];
   }
+  if (panel.kind === "text") return [["", y], ...curves.map((c) => [c.series.label, c.y[0]])];
   const head = [x],
     rows = new Map();
   for (const curve of curves) {

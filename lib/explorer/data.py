@@ -14,12 +14,14 @@ MISSING = 65535  # the code of a value that is not finite
 def pack(dataset):
     """`dataset` as (layout, bytes): 16-bit codes, differenced, split in high and low bytes, deflated.
 
-    Whole numbers in a range of 65534 are exact; values over more than a factor of 50 are coded by their logarithm.
+    Whole numbers in a range of 65534 are exact; values over more than a factor of 50 are coded by their logarithm;
+    texts by their place among all texts of their variable.
     Raises ValueError for a coordinate that is not finite.
     """
     variables, codes, start = {}, [], 0
     for name, variable in dataset.data_vars.items():
-        code, scale = _quantise(np.asarray(variable.values, float).ravel())
+        values = np.asarray(variable.values).ravel()
+        code, scale = _listed(values) if values.dtype.kind in "OU" else _quantise(values.astype(float))
         variables[name] = {"dims": list(variable.dims), "start": start, **scale}
         codes.append(code)
         start += code.size
@@ -30,6 +32,11 @@ def pack(dataset):
     differences = np.diff(np.concatenate(codes), prepend=np.uint16(0))
     planes = np.concatenate([differences >> 8, differences & 255]).astype(np.uint8)
     return {"dims": dims, "variables": variables}, zlib.compress(planes.tobytes(), 9)
+
+
+def _listed(texts):
+    words, codes = np.unique(texts.astype(str), return_inverse=True)
+    return codes.astype(np.uint16), {"words": words.tolist()}
 
 
 def _quantise(values):
@@ -47,13 +54,16 @@ def _quantise(values):
 
 
 def unpack(layout, packed):
-    """The packed grid as {name: (dims, float64 array)}, with NaN where there is no value."""
+    """The packed grid as {name: (dims, float64 or text array)}, with NaN where there is no value."""
     planes = np.frombuffer(zlib.decompress(packed), np.uint8).reshape(2, -1).astype(np.uint16)
     codes = np.cumsum((planes[0] << 8) | planes[1], dtype=np.uint16)
     grid = {dim: ((dim,), np.asarray(values)) for dim, values in layout["dims"].items()}
     for name, variable in layout["variables"].items():
         shape = [len(layout["dims"][dim]) for dim in variable["dims"]]
         code = codes[variable["start"] : variable["start"] + math.prod(shape)].reshape(shape)
+        if "words" in variable:
+            grid[name] = (tuple(variable["dims"]), np.array(variable["words"])[code])
+            continue
         values = variable["low"] + code * variable["step"]
         values = np.exp(values) if variable["log"] else values
         grid[name] = (tuple(variable["dims"]), np.where(code == MISSING, np.nan, values))

@@ -4,6 +4,7 @@ class PanelView {
   constructor(panel, id, say) {
     Object.assign(this, { panel, id, say, drawn: null, curves: [], place: null, veiled: false });
     this.image = panel.kind === "image";
+    this.text = panel.kind === "text";
     this.canvas = document.createElementNS("http://www.w3.org/2000/svg", "svg");
     for (const [name, value] of Object.entries({ role: "img", tabindex: 0, class: "explorer-svg" })) {
       this.canvas.setAttribute(name, value);
@@ -11,7 +12,7 @@ class PanelView {
     this.tip = make("div", { class: "explorer-tip", "aria-hidden": "true", hidden: true });
     this.plot = make("div", { class: "explorer-plot" }, this.canvas, this.tip);
     const legend = make("ul", { class: "explorer-legend" });
-    for (const series of panel.series) {
+    for (const series of this.text ? [] : panel.series) {
       const item = make("li", {}, legendOf(series));
       item.insertAdjacentHTML("afterbegin", swatch(panel, series));
       legend.append(item);
@@ -46,7 +47,9 @@ class PanelView {
     this.curves = curvesOf({ series: panel.series.slice(this.image ? 1 : 0) }, data, at);
     const [x, y] = ["x", "y"].map((k) => this.fit(panel[k], (curve) => curve[k]));
     const fitted = { ...panel, x, y };
-    this.drawn = this.image
+    this.drawn = this.text
+      ? drawTexts(this.curves, width, veiled)
+      : this.image
       ? drawImage(panel, data, at, width, `${id}-shades`, veiled, this.curves)
       : drawCurves(fitted, this.curves, width, mark, `${id}-clip`, veiled, guess);
     canvas.setAttribute("viewBox", `0 0 ${this.drawn.width} ${this.drawn.height}`);
@@ -67,6 +70,7 @@ class PanelView {
 
   // The places that the pointer and the keys can stop at, as sizes of the grid of stops: [along x, along y].
   stops() {
+    if (this.text) return [[], []];
     if (this.image) return [this.drawn.columns, this.drawn.rows];
     const { x } = this.drawn;
     const values = [...new Set(this.curves.flatMap((c) => c.x))].filter((v) => Number.isFinite(x(v)));
@@ -154,7 +158,7 @@ class PanelView {
   }
 
   point(event) {
-    if (!this.drawn || this.veiled) return;
+    if (!this.drawn || this.veiled || this.text) return;
     const box = this.canvas.getBoundingClientRect();
     const x = event.clientX - box.left;
     const { left, right, top, bottom } = this.drawn.plot;

@@ -52,6 +52,9 @@ def describe(spec, grid, at):
             laid = "".join(map(_laid, curves({"series": panel["series"][1:]}, grid, at)))
             sentences.append(f"{_heat(panel['series'][0], grid, at, x, y)}{laid}.")
             continue
+        if panel["kind"] == "text":
+            sentences.append("; ".join(f"{label}: {text}" for label, text in _texts(panel, grid, at)) + ".")
+            continue
         drawn = curves(panel, grid, at)
         measure = np.log10 if panel["y"]["log"] else np.asarray
         slack = 0.03 * float(np.diff(measure(panel["y"]["limits"]))[0])
@@ -59,6 +62,10 @@ def describe(spec, grid, at):
         told += [] if panel["kind"] == "bands" else _crossings(drawn, measure, slack)
         sentences.append(f"{y} against {x}: {'; '.join(told)}.")
     return " ".join(sentences)
+
+
+def _texts(panel, grid, at):
+    return [(series["label"], take(grid, series["y"], [], at).item()) for series in panel["series"]]
 
 
 def _finite(curve):
@@ -153,12 +160,22 @@ def draw(spec, grid, at):
         figure = Figure(figsize=(6.4 if columns == 1 else 9.6, 3.9 * rows), layout="constrained")
         for i, panel in enumerate(spec["panels"], 1):
             axes = figure.add_subplot(rows, columns, i)
-            (_draw_image if panel["kind"] == "image" else _draw_curves)(axes, panel, grid, at)
+            {"image": _draw_image, "text": _draw_texts}.get(panel["kind"], _draw_curves)(axes, panel, grid, at)
             axes.set_xlabel(panel["x"]["label"])
         page = io.BytesIO()
         figure.savefig(page, format="svg", metadata={"Date": None, "Creator": None})
     text = page.getvalue().decode()
     return text[text.index("<svg") :]
+
+
+def _draw_texts(axes, panel, grid, at):
+    lines = []
+    for label, text in _texts(panel, grid, at):
+        lines += [(label, "bold"), *((part, "normal") for part in textwrap.wrap(text, 60) or [""]), ("", "normal")]
+    for i, (line, weight) in enumerate(lines):
+        place = 1 - (i + 0.5) / max(16, len(lines))
+        axes.text(0, place, line, weight=weight, transform=axes.transAxes, va="center")
+    axes.set_axis_off()
 
 
 def _draw_image(axes, panel, grid, at):

@@ -66,6 +66,12 @@ class Bars(Series):
     kind = "bars"
 
 
+class Text(Series):
+    """A text, variable `y` of the grid, which depends on the controls alone; texts have a panel to themselves."""
+
+    kind = "text"
+
+
 @dataclass(frozen=True)
 class Image(Series):
     """A heat map of variable `y` over the two axes of its panel; `limits` fixes the colour scale.

@@ -115,7 +115,7 @@ def measure(given: Bench, model: torch.nn.Module) -> xr.Dataset:
     return xr.Dataset(scalars | vectors, {"rate": list(RATES), "group": list(PEOPLE)})
 
 
-def _timed(function: Callable) -> Callable:
+def timed(function: Callable) -> Callable:
     """The function, whose dataset also says how many "seconds" it took."""
 
     @functools.wraps(function)
@@ -130,7 +130,7 @@ def _all(dim: str, values: Sequence, one: Callable) -> xr.Dataset:
     return xr.concat([one(value) for value in values], xr.Variable(dim, list(values)))
 
 
-@_timed
+@timed
 def course(recipe: str, method: str, sparsity, digest: str, *, seed: int = 0, device: str = "cpu") -> xr.Dataset:
     """`measure` of a trained model pruned by `method` to each of `sparsity` (shares of block weights, scope row).
 
@@ -143,7 +143,7 @@ def course(recipe: str, method: str, sparsity, digest: str, *, seed: int = 0, de
     return _all("sparsity", np.ravel(sparsity).tolist(), lambda s: measure(given, given.pruned(method, s)))
 
 
-@_timed
+@timed
 def parts(recipe: str, method: str, sparsity: float, digest: str, *, seed: int = 0, device: str = "cpu") -> xr.Dataset:
     """`measure` of a model of which one "part" alone is pruned: a kind of projection, or a whole block.
 
@@ -184,7 +184,7 @@ def _partly(given: Bench, method: str, sparsity: float, pick: Callable[[int, str
     return model
 
 
-@_timed
+@timed
 def calibrated(recipe: str, method: str, sparsity, digest: str, *, seed: int = 0, device: str = "cpu") -> xr.Dataset:
     """`measure` of a model pruned to each of `sparsity` with each of CALIBRATIONS, over "calibration"."""
     checks.choice("method", method, CALIBRATED)
@@ -200,7 +200,7 @@ def calibrated(recipe: str, method: str, sparsity, digest: str, *, seed: int = 0
     return found.assign(dense_perplexity=dense.perplexity, dense_recall=dense.recall)
 
 
-@_timed
+@timed
 def patterned(recipe: str, method: str, digest: str, *, seed: int = 0, device: str = "cpu") -> xr.Dataset:
     """`measure` of a model of which one half is pruned, over "pattern" (PATTERNS); NaN where a method has none."""
     checks.choice("method", method, METHODS)
@@ -218,7 +218,7 @@ def patterned(recipe: str, method: str, digest: str, *, seed: int = 0, device: s
     return found.assign(dense_perplexity=dense.perplexity, dense_recall=dense.recall)
 
 
-@_timed
+@timed
 def capacity(recipe: str, digest: str, *, seed: int = 0, device: str = "cpu") -> xr.Dataset:
     """Bits of knowledge in a trained model, by `eq-capacity`, over all its parameters and over block weights.
 

@@ -1,4 +1,4 @@
-"""The sweeps of chapter 7 that take longer than a chapter may: recorded by a command, and read.
+"""The sweeps of chapters 7 and 8 that take longer than a chapter may: recorded by a command, and read.
 
 python -m lib.studies.recorded [NAME] [--device cuda]
 """
@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from lib import checks, files
-from lib.studies import limits
+from lib.studies import assistant, forgetting, limits
 from lib.sweep import sweep, write
 from lib.tiny_llama import shipped
 
@@ -26,14 +26,16 @@ TWO = ("llama2", "llama3")
 
 @dataclass(frozen=True)
 class Recording:
-    """A function of `lib.studies.limits` over a grid, for the trained models of some recipes."""
+    """A function of a trained model over a grid, for the models of some recipes and seeds."""
 
     function: Callable
     grids: tuple[dict, ...]  # one after the other; NaN where none of them has a setting
     recipes: tuple[str, ...] = TWO
     along: str | None = None
+    seeds: tuple[int, ...] = shipped.SEEDS
 
 
+PRUNED = {"method": ["magnitude", "wanda", "sparsegpt"], "sparsity": [0.0, 0.4, 0.5, 0.6, 0.7, 0.8]}
 RECORDINGS = {
     "limits": Recording(
         limits.course,
@@ -50,6 +52,11 @@ RECORDINGS = {
     ),
     "patterned": Recording(limits.patterned, ({"method": ["magnitude", "wanda", "sparsegpt", "random"]},)),
     "capacity": Recording(limits.capacity, ({},), limits.MODELS),
+    "decline": Recording(forgetting.decline, (PRUNED,)),
+    "named": Recording(forgetting.named, ({},)),
+    "relearned": Recording(forgetting.relearned, ({"method": ["sparsegpt"], "sparsity": [0.6, 0.7]},)),
+    "inspected": Recording(assistant.inspected, (PRUNED,), seeds=(0,)),
+    "variants": Recording(assistant.variants, ({"sparsity": [0.0, 0.4, 0.5, 0.6, 0.7]},)),
 }
 
 
@@ -85,7 +92,7 @@ def command(name: str) -> str:
 
 
 def _models(name: str) -> str:
-    return limits.digests(RECORDINGS[name].recipes, shipped.SEEDS)
+    return limits.digests(RECORDINGS[name].recipes, RECORDINGS[name].seeds)
 
 
 def measured(name: str, recipe: str, seed: int, device: str = "cpu") -> xr.Dataset:
@@ -106,10 +113,11 @@ def record(name: str, *, folder: Path = FOLDER, device: str = "cpu") -> None:
     from lib import receipts  # the command's business, not the science's
 
     models = _models(name)  # all must be there before the first is measured
-    found = [[measured(name, recipe, seed, device) for seed in shipped.SEEDS] for recipe in RECORDINGS[name].recipes]
+    made = RECORDINGS[name]
+    found = [[measured(name, recipe, seed, device) for seed in made.seeds] for recipe in made.recipes]
     joined = xr.concat([xr.concat(seeds, "seed", join="outer") for seeds in found], "recipe", join="outer")
     seconds = float(joined.seconds.sum())
-    kept = joined.drop_vars("seconds").astype(np.float32).assign_attrs(models=models)
+    kept = joined.drop_vars("seconds").map(_single).assign_attrs(models=models)
     write(kept, folder / f"{name}.nc")
     line = {
         "command": command(name),
@@ -117,11 +125,16 @@ def record(name: str, *, folder: Path = FOLDER, device: str = "cpu") -> None:
         "device": device,
         "machine": receipts.machine(device),
         "seconds": round(seconds, 1),
-        "seeds": list(shipped.SEEDS),
+        "seeds": list(made.seeds),
         "sha256": files.digest(folder / f"{name}.nc"),
     }
     with files.locked(folder):
         files.write(folder / RECEIPT, (receipt(folder) if (folder / RECEIPT).exists() else {}) | {name: line})
+
+
+def _single(values: xr.DataArray) -> xr.DataArray:
+    """Numbers in single precision; text as it is."""
+    return values.astype(np.float32) if values.dtype.kind == "f" else values
 
 
 def main(arguments: list[str] | None = None) -> int:

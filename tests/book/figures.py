@@ -4,7 +4,7 @@
 import numpy as np
 import xarray as xr
 
-from lib.explorer import Axis, Bars, Explorer, Image, Line, Panel, Points, Question, Select, Slider
+from lib.explorer import Axis, Bars, Explorer, Image, Line, Panel, Points, Question, Select, Slider, Text
 
 # %%
 n_neurons, n_glomeruli, density = [500, 1000, 2000, 4000], [20, 50, 100], np.geomspace(0.01, 1, 13)
@@ -103,6 +103,8 @@ codes = codes.assign_coords(mass=100_000 + 1000 * np.arange(20))
 codes["load"] = 1 + np.sin(codes.mass) * codes.unit / 100
 codes = codes.assign_coords(step=range(4))
 codes["walk_x"], codes["walk_y"] = 1 + 29 / 3 * codes.step, 20 - codes.step * codes.unit / 10
+codes["told"] = ("learned", "unit"), [[f"{n} at {u}, a line that must be wrapped on a telephone" for u in (10, 20, 40)]
+                                      for n in ("nothing", "twenty odors")]  # fmt: skip
 codes["where"] = codes.neuron * codes.unit / 10
 Explorer(
     codes,
@@ -115,6 +117,7 @@ Explorer(
         ),
         Panel([Line("spread", "spread over odors")], x=Axis("where", "place"), y=Axis(label="standard deviation")),
         Panel([Bars("load", "load", source="recorded")], x=Axis("mass", "mass"), y=Axis(label="load")),
+        Panel([Text("told", "what was learned")], x=Axis()),
     ],
     name="codes",
     title="Codes of twenty odors",

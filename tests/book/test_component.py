@@ -83,6 +83,20 @@ def test_points_lie_on_a_heat_map_where_its_axes_say(page):
     assert "walk, simulation from 1, 20 to 30, 14." in plot.get_attribute("aria-label")
 
 
+def test_texts_stand_in_lines_that_fit_the_screen(small_book, open_page):
+    phone = open_page((small_book / "figures.html").as_uri(), width=390, is_mobile=True)
+    told = figure(phone, "codes").locator(".explorer-svg").last
+    label, *lines = told.locator("text").all_text_contents()
+    assert label == "what was learned"
+    assert " ".join(lines) == "nothing at 20, a line that must be wrapped on a telephone" and len(lines) > 1
+    ends = told.locator("text").evaluate_all("(all) => all.map((text) => text.getBoundingClientRect().right)")
+    assert max(ends) <= 390
+    assert "what was learned: nothing at 20" in told.get_attribute("aria-label")
+    figure(phone, "codes").locator("select").select_option(index=1)
+    phone.evaluate(SETTLED)
+    assert "twenty odors at 20" in " ".join(told.locator("text").all_text_contents())
+
+
 def test_logarithmic_axis_is_straight(page):
     """The required density falls as 1/N, so on two logarithmic axes its slope is the same everywhere."""
     page.click("#explorer-scaling >> text=Skip")
@@ -116,7 +130,9 @@ def test_pointer_finger_and_arrow_keys_read_values(page, small_book, open_page):
     page.keyboard.press("Escape")
     assert not page.locator("#explorer-density .explorer-tip").is_visible()
     phone = open_page((small_book / "figures.html").as_uri(), width=390, has_touch=True, is_mobile=True)
-    box = figure(phone, "codes").locator(".explorer-svg").first.bounding_box()
+    plot = figure(phone, "codes").locator(".explorer-svg").first
+    plot.scroll_into_view_if_needed()  # the figure is taller than the screen
+    box = plot.bounding_box()
     phone.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + 40)
     assert re.search(r"neuron \d+, odor \d+", phone.locator("#explorer-codes .explorer-tip").first.inner_text())
 

@@ -59,7 +59,8 @@ def pattern(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) ->
         ],
         name="pattern",
         title="One head reads",
-        caption="One model, one text. Kept: the fewest keys that hold the share, the first key left out.",
+        caption="One model, one text. Kept: the fewest keys that hold the share, the first key left out. The root is "
+        "drawn so that small weights show.",
         start=start,
     )  # fmt: skip
 
@@ -89,6 +90,7 @@ def contexts(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -
         ],
         name="contexts",
         title="Density against context length",
+        caption="Our models were trained on 256 tokens: what lies to the right of that is extrapolation.",
         start=start,
         question=Question(
             "Within the contexts that training showed (up to 256 for our models), with which power of the context "
@@ -122,6 +124,8 @@ def freezing(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -
         ],
         name="freezing",
         title="Logits that spread with the logarithm of the context",
+        caption="Independent Gaussian logits of variance c ln n; exponents are fitted to the points of the first "
+        "panel.",
         start=start,
     )  # fmt: skip
 
@@ -144,6 +148,8 @@ def heads(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> E
         ],
         name="heads",
         title="Head by head",
+        caption="Each head of each seed is a circle, with a square for Gaussian logits; fitted over the contexts that "
+        "training showed.",
         start=start,
     )  # fmt: skip
 
@@ -173,6 +179,7 @@ def widths(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> 
         ],
         name="widths",
         title="Density against width",
+        caption="Mean over heads and layers. Where points of all three kinds coincide, the last drawn is seen.",
         start=start,
     )  # fmt: skip
 
@@ -200,11 +207,13 @@ def beside(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> 
 
 def truncation(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Explorer:
     """Perplexity of a model that attends to a few keys alone, and the density that it needs."""
+    means = found.context.values.tolist()  # geometric, of contexts between two powers of two
+    classes = {mean: f"{mean / 2**0.5:.0f} to {mean * 2**0.5 - 1:.0f}" for mean in means}
     return figure(
         recipe, found, seed,
         [
             _models(recipe),
-            Select("context", "context, tokens in the mean"),
+            Select("context", "tokens of context before", options=classes),
             Slider("limit", "perplexity allowed, over that with all keys"),
         ],
         [
@@ -227,6 +236,7 @@ def truncation(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0)
         ],
         name="truncation",
         title="Reading with few keys",
-        caption="Weights are renormalised over what is kept; the first key is always kept and not counted.",
+        caption="The weights of what is kept are made to add up to one; the first key is always kept and not counted. "
+        "Eight keys, whatever the context: the density if need did not grow.",
         start=start,
     )  # fmt: skip

@@ -8,13 +8,14 @@ from lib.explorer import Axis, Bars, Explorer, Image, Line, Panel, Points, Quest
 from lib.live.parts import SPREAD, figure
 from lib.protocol import VERDICTS
 from lib.recipe import Recipe
-from lib.studies.forgetting import TAUGHT
+from lib.studies.forgetting import NEW, TAUGHT
 from lib.studies.lost import GROUPS, METHODS, MODELS, STYLES
 
 SPARSITY = Slider("sparsity", "share of block weights pruned")
 METHOD = Select("method", "method", options=METHODS)
 SLOW = 120.0  # seconds that a kernel may take to prune a model and to question or teach it
 STORED = {"fp16": "16 bits", "int8": "8 bits", "int4": "4 bits"}
+COLORS = dict(zip((*VERDICTS, NEW), (0, 1, 2, 3, 5, 4), strict=True))
 PARTS = {"file": "whole file", "blocks": "decoder blocks alone"}
 
 
@@ -50,7 +51,7 @@ def inspector(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) 
         ],
         name="inspector",
         title="One fact in a pruned model",
-        caption="A recorded model, seed 0. The bars add up to 1.",
+        caption="A recorded model, seed 0. The bars add up to 1; no value: answers that are no value of the attribute.",
         start=start,
         limit=SLOW,
     )  # fmt: skip
@@ -58,7 +59,7 @@ def inspector(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) 
 
 def decline(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Explorer:
     """What became of the facts that the dense model knew, and which go first, against sparsity."""
-    verdicts = [_recorded(f"verdict_{i}", verdict, i) for i, verdict in enumerate(VERDICTS)]
+    verdicts = [_recorded(f"verdict_{i}", verdict, COLORS[verdict]) for i, verdict in enumerate(VERDICTS)]
     right = [_recorded(f"right_{rate}", f"right, {rate} people", i) for i, rate in enumerate(found.rate.values)]
     right.append(_recorded("fluent", "some value, right or wrong", 4))
     options = {recipe_: label for recipe_, label in MODELS.items() if recipe_ in found.recipe.values}
@@ -100,7 +101,9 @@ def errors(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> 
         ],
         name="errors",
         title="Errors at the limit",
-        caption=f"Each model at the sparsity where its perplexity is so much above its dense one; {SPREAD}.",
+        caption=f"Each model at the sparsity where its perplexity is so much above its dense one; {SPREAD}. More "
+        "facts: three times as many people; longer: over-trained; 3, same text: Llama-3 style on the text of Llama-2 "
+        "style.",
         start=start,
     )  # fmt: skip
 
@@ -114,14 +117,15 @@ def cases(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> E
                x=Axis("named", "named"), y=Axis("planted", "planted"))],
         name="cases",
         title="Planted cases and their names",
-        caption="Rows add up to 1; mean over seeds.",
+        caption="Rows add up to 1; mean over seeds. Columns are in the order of the rows, from below: on the diagonal "
+        "the name is right.",
         start=start,
     )  # fmt: skip
 
 
 def relearning(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Explorer:
     """Recall of lost facts while they are taught again, and what each kind saves over new facts."""
-    curves = [_recorded(f"recalled_{i}", kind, 1 + i) for i, kind in enumerate(TAUGHT)]
+    curves = [_recorded(f"recalled_{i}", kind, COLORS[kind]) for i, kind in enumerate(TAUGHT)]
     return figure(
         recipe, found, seed,
         [Select("recipe", "model", options=STYLES), SPARSITY],
@@ -164,6 +168,7 @@ def sizes(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> E
         ],
         name="sizes",
         title="Quality against size",
-        caption=f"Each row of points: one way to store a weight, pruned by SparseGPT from 0 (right) on; {SPREAD}.",
+        caption="Each color: one way to store a weight, its points pruned by SparseGPT, from nothing (right) to seven "
+        f"tenths (left); {SPREAD}.",
         start=start,
     )  # fmt: skip

@@ -67,8 +67,8 @@ def limits(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> 
         drawn = [_recorded(Line, f"{name}_{m}", NAMES[m], i, x="share") for i, m in enumerate(PLAIN)]
         drawn += [
             _recorded(Points, f"{name}_random", NAMES["random"], 3, x="share"),
-            Points(f"bound_{name}", "limits of the four", x=f"limit_{name}", source="recorded", color=5),
-            Points(f"again_{name}", "the three, measured in this run", x="again_share", source="simulation", color=4),
+            Points(f"bound_{name}", "limit of each method", x=f"limit_{name}", source="recorded", color=5),
+            Points(f"again_{name}", "measured again in this run", x="again_share", source="simulation", color=4),
         ]
         axis = Axis(label=label, log=name == "perplexity", limits=bounds)
         panels.append(Panel(drawn, x=Axis("share", "share pruned", limits=(0, 0.85)), y=axis))
@@ -83,7 +83,8 @@ def limits(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> 
         name="limits",
         title="How much can go",
         caption="Recorded: mean and range over three trained models. Limits are read between the points; what was "
-        "measured again in this run is one model of Llama-2 style at 60 %. A perplexity above 10 is off the scale.",
+        "measured again in this run is one model of Llama-2 style at 60 %, by three methods. A perplexity above 10 is "
+        "off the scale.",
         start={"recipe": "llama2", **start},
     )  # fmt: skip
 
@@ -109,7 +110,8 @@ def published(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) 
         title="Published figures, and ours",
         caption="WikiText-2 for the published models, each over its own dense perplexity at the same context (Llama-2 "
         "4096 tokens, the others 2048); our models on text of their own world, mean and range over three. "
-        "Llama-3-8B by magnitude, at 407, lies off the scale.",
+        "Llama-3-8B by magnitude, at 407, lies off the scale. 4:8 and 2:4: four of every eight, two of every four "
+        "neighboring weights go. Of OPT only SparseGPT at 50 % is shown.",
         start=start,
     )  # fmt: skip
 
@@ -134,9 +136,10 @@ def hypotheses(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0)
         ],
         name="hypotheses",
         title="What has to be kept, and why",
-        caption="Recorded: mean and range over three trained models; differences are between models of the same seed. "
-        "Style and facts: Llama-3 less Llama-2 style; facts: three times as many less one; longer: over-trained less "
-        "not; style: Llama-3 less Llama-2 style, on the same text.",
+        caption="Recorded: mean and range over three trained models. Trained as: the rows of the table, longer meaning "
+        "over-trained. Compared, between models of the same seed: style and facts, Llama-3 less Llama-2 style; facts, "
+        "three times as many less one; longer, over-trained less not; style, Llama-3 less Llama-2 style on the same "
+        "text. Third panel: the points of the first, at the same heights.",
         start=start,
     )  # fmt: skip
 
@@ -161,7 +164,8 @@ def parts(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> E
         ],
         name="parts",
         title="Where pruning hurts",
-        caption="Recorded: mean and range over three trained models.",
+        caption="Recorded: mean and range over three trained models. q, k, v, o: queries, keys, values and output of "
+        "attention; gate, up, down: the layers of the MLP. The third panel is always by magnitude.",
         start=start,
     )  # fmt: skip
 
@@ -184,7 +188,8 @@ def calibration(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0
         panels,
         name="calibration",
         title="What it is calibrated on",
-        caption="Recorded: mean and range over three trained models. All texts were kept from training.",
+        caption="Recorded: mean and range over three trained models. All texts were kept from training. Own "
+        "corpus: new text of the model's world; filler: sentences that tell no facts.",
         start=start,
     )  # fmt: skip
 
@@ -203,7 +208,8 @@ def patterns(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -
         name="patterns",
         title="One half, in five patterns",
         caption="Recorded: mean and range over three trained models. Row, layer, global: the weights of one output, of "
-        "one matrix, of all blocks compete; 2:4: two of four neighbours go.",
+        "one matrix, of all blocks compete, the last by magnitude alone; 4:8, 2:4: four of eight, two of four "
+        "neighbors go.",
         start=start,
     )  # fmt: skip
 

@@ -13,16 +13,13 @@ from lib.protocol import FORGOTTEN, MISLAID, VERDICTS
 from lib.recipe import Recipe
 from lib.rules import measure
 from lib.studies import limits, prunability, recorded
-from lib.studies.assistant import STORAGES
+from lib.studies.assistant import ANSWERS, STORAGES
 from lib.studies.forgetting import NEW, TAUGHT
+from lib.studies.limit_curves import SHORT
 
 METHODS = {"magnitude": "magnitude", "wanda": "Wanda", "sparsegpt": "SparseGPT"}
 STYLES = {"llama2": "Llama-2 style", "llama3": "Llama-3 style"}
-MODELS = STYLES | {
-    "llama2-more-facts": "Llama-2 style, three times the facts",
-    "llama2-overtrained": "Llama-2 style, over-trained",
-    "llama3-same-text": "Llama-3 style, the facts of Llama-2 style",
-}
+MODELS = SHORT | STYLES
 GROUPS = {"both": "all", "A": "biography and questions seen", "B": "biography seen"}
 TOLERATED = prunability.TOLERATED
 AGAIN = {"recipe": "llama2", "method": "sparsegpt", "sparsity": 0.6}  # what every run measures again, with seed 0
@@ -202,8 +199,9 @@ def error_curves(found: xr.Dataset, loss: Sequence[float]) -> xr.Dataset:
 
 
 def inspection_curves(found: xr.Dataset) -> xr.Dataset:
-    """A sweep of `inspected`: that of the only seed."""
-    return found.isel(seed=0, drop=True)
+    """A sweep of `inspected`: that of the only seed, with answers by names that fit under an axis."""
+    short = ["first wrong" if answer == "likeliest wrong" else answer for answer in ANSWERS]
+    return found.isel(seed=0, drop=True).assign_coords(answer=short)
 
 
 def case_curves(found: xr.Dataset) -> xr.Dataset:

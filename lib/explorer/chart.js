@@ -86,15 +86,19 @@ function swatch(panel, series) {
 
 const px = (v) => Math.round(v * 10) / 10;
 
+// Lines of at most so many characters, broken behind spaces and hyphens; a longer word is cut.
 function wrap(text, characters) {
   const lines = [];
-  for (const word of text.split(" ")) {
-    const grown = lines.length ? `${lines.at(-1)} ${word}` : word;
-    if (lines.length && grown.length <= characters) lines[lines.length - 1] = grown;
+  for (const word of text.split(/(?<=[ -])/)) {
+    const grown = `${lines.at(-1) ?? ""}${word}`;
+    if (lines.length && grown.trimEnd().length <= characters) lines[lines.length - 1] = grown;
     else lines.push(word);
   }
-  return lines.map((line) => (line.length > characters ? `${line.slice(0, Math.max(1, characters - 1))}…` : line));
+  const cut = (line) => (line.length > characters ? `${line.slice(0, Math.max(1, characters - 1))}…` : line);
+  return lines.map((line) => cut(line.trimEnd()));
 }
+
+const linesOf = (value, characters) => (typeof value === "string" ? wrap(value, characters) : [format(value)]);
 
 // Horizontal axis labels, left out where they would touch the one before.
 function xLabels(marks, y) {
@@ -127,7 +131,7 @@ function frameOf(panel, curves, width) {
   const bands = [...new Set(curves.flatMap((c) => c.x))];
   const slot = (right - left) / bands.length;
   const room = Math.max(3, Math.floor(slot / CHARACTER));
-  const lines = bands.map((v) => (typeof v === "string" ? wrap(v, room) : [format(v)]));
+  const lines = bands.map((v) => linesOf(v, room));
   const foot = 12 + 14 * Math.max(...lines.map((wrapped) => wrapped.length));
   const plot = { left, right, top: 8, bottom: height - foot };
   const x = (v) => left + (bands.indexOf(v) + 0.5) * slot;
@@ -301,15 +305,18 @@ function drawImage(panel, data, at, width, id, veiled, laid) {
   const height = Math.round(Math.min(400, Math.max(230, width * 0.62)));
   const scale = { limits: series.limits, log: false };
   const shades = ticksOf(scale, 4);
-  const names = rows.map((v) => (typeof v === "string" ? wrap(v, 14) : [format(v)]));
+  const names = rows.map((v) => linesOf(v, 14));
   const left = Math.max(...names.flat().map((line) => line.length)) * CHARACTER + 12;
   const right = width - Math.max(...shades.map((t) => t.label.length)) * CHARACTER - 44;
-  const plot = { left, right, top: 8, bottom: height - 26 };
+  const room = Math.max(3, Math.floor((right - left) / columns.length / CHARACTER));
+  const heads = columns.map((v) => linesOf(v, room));
+  const plot = { left, right, top: 8, bottom: height - 12 - 14 * Math.max(...heads.map((lines) => lines.length)) };
   const tall = plot.bottom - plot.top;
   const x = (i) => left + ((i + 0.5) * (right - left)) / columns.length;
   const y = (j) => plot.bottom - ((j + 0.5) * tall) / rows.length;
-  const skip = Math.ceil(columns.length / Math.max(2, Math.floor((right - left) / 56)));
-  const marks = columns.map((v, i) => ({ at: x(i), lines: [format(v)] })).filter((_, i) => i % skip === 0);
+  const fit = typeof columns[0] === "string" ? columns.length : Math.max(2, Math.floor((right - left) / 56));
+  const skip = Math.ceil(columns.length / fit);
+  const marks = heads.map((lines, i) => ({ at: x(i), lines })).filter((_, i) => i % skip === 0);
   const box = `x="${left}" y="${plot.top}" width="${right - left}" height="${tall}"`;
   const pixels = imageOf(series, columns.length, rows.length, values);
   const svg =

@@ -106,6 +106,8 @@ codes["walk_x"], codes["walk_y"] = 1 + 29 / 3 * codes.step, 20 - codes.step * co
 codes["told"] = ("learned", "unit"), [[f"{n} at {u}, a line that must be wrapped on a telephone" for u in (10, 20, 40)]
                                       for n in ("nothing", "twenty odors")]  # fmt: skip
 codes["where"] = codes.neuron * codes.unit / 10
+codes = codes.assign_coords(true=["known", "ill-remembered"], named=["known", "ill-remembered"])
+codes["share"] = ("true", "named", "unit"), np.arange(12).reshape(2, 2, 3) / 12
 Explorer(
     codes,
     [Select("learned", "learning"), Slider("unit", "gain", unit="dB")],
@@ -117,6 +119,7 @@ Explorer(
         ),
         Panel([Line("spread", "spread over odors")], x=Axis("where", "place"), y=Axis(label="standard deviation")),
         Panel([Bars("load", "load", source="recorded")], x=Axis("mass", "mass"), y=Axis(label="load")),
+        Panel([Image("share", "share named so")], x=Axis("named", "named"), y=Axis("true", "true")),
         Panel([Text("told", "what was learned")], x=Axis()),
     ],
     name="codes",

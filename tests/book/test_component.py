@@ -65,7 +65,7 @@ def test_every_mark_is_drawn(page):
     assert len({line.get_attribute("stroke-dasharray") for line in lines}) == 3
     assert scaling.locator(".explorer-plot .explorer-band").count() == 1
     assert scaling.locator(".explorer-plot g[style] rect").count() == 6
-    pixels = codes.locator(".explorer-plot image").get_attribute("href")
+    pixels = codes.locator(".explorer-plot image").first.get_attribute("href")
     png = base64.b64decode(pixels.split(",")[1])
     assert (int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")) == (30, 20)
 
@@ -81,6 +81,15 @@ def test_points_lie_on_a_heat_map_where_its_axes_say(page):
     assert places[:, 0] + 4 == pytest.approx(left + width * (np.linspace(0, 29, 4) + 0.5) / 30, abs=4.5)
     assert np.diff(places[:, 1]) == pytest.approx(2 * height / 20, abs=0.3)  # two odors down at a gain of 20
     assert "walk, simulation from 1, 20 to 30, 14." in plot.get_attribute("aria-label")
+
+
+def test_long_names_beside_a_heat_map_are_broken_at_spaces_and_hyphens(page):
+    share = figure(page, "codes").locator(".explorer-svg").nth(3)
+    columns = share.locator("text[text-anchor=middle]").all_text_contents()
+    assert columns == ["known", "ill-", "remembered"]
+    assert share.locator("text[text-anchor=end]").all_text_contents() == ["known", "ill-remembered"]
+    bottoms = share.locator("text").evaluate_all("(all) => all.map((text) => text.getBoundingClientRect().bottom)")
+    assert max(bottoms) <= share.evaluate("(svg) => svg.getBoundingClientRect().bottom")
 
 
 def test_texts_stand_in_lines_that_fit_the_screen(small_book, open_page):

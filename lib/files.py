@@ -1,9 +1,11 @@
-"""Tensors in files that are whole or not there: safetensors, written aside and renamed, read with one sentence."""
+"""Files that are whole or not there, written aside and renamed, and one sentence for what goes wrong with them."""
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,16 +16,56 @@ from torch import Tensor
 
 from lib.checks import BadSetting
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, the quota, and what a file may take
 
-def save(file: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write safetensors under another name, then rename; OSError leaves an earlier file as it was."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+
+def sentence(error: Exception) -> str:
+    """What a command says of the error that ended it: its own words, or the file, the system's words and the mend."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return str(error)
+    place = error.filename2 or error.filename or "A file"
+    if error.errno in NO_ROOM:
+        return (
+            f"{place} cannot be written ({error.strerror}): free some space there, or choose another disk, and give "
+            "the same command again."
+        )
+    return f"{place} cannot be used ({error.strerror}): check that path, and who may read and write there."
+
+
+@contextmanager
+def naming(file: Path) -> Iterator[None]:
+    """Make of what the system refuses while `file` is written an OSError that names the file and carries its number."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename:
+            raise
+        raise OSError(error.errno, error.strerror, str(file)) from error
+    except Exception as error:  # safetensors and tokenizers tell the number in their words alone
+        if told := re.search(r"\(os error (\d+)\)", str(error)):
+            raise OSError(int(told[1]), os.strerror(int(told[1])), str(file)) from error
+        if isinstance(error, safetensors.SafetensorError):
+            raise OSError(f"{file} cannot be written ({error}).") from error
+        raise
+
+
+@contextmanager
+def aside(file: Path) -> Iterator[Path]:
+    """The name to write under, which becomes `file` when all went well; OSError leaves an earlier file as it was."""
     part = file.with_name(f"{file.name}.{os.getpid()}.part")
     try:
-        save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, part, metadata)
-        os.replace(part, file)
+        with naming(file):
+            yield part
+            os.replace(part, file)
     finally:
         part.unlink(missing_ok=True)
+
+
+def save(file: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write safetensors, as a whole or not at all; OSError leaves an earlier file as it was."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with aside(file) as part:
+        save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, part, metadata)
 
 
 def load(file: Path, remedy: str) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -39,13 +81,9 @@ def load(file: Path, remedy: str) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def write(file: Path, content: object) -> None:
-    """Write JSON under another name, then rename."""
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
-    try:
+    """Write JSON, as a whole or not at all; OSError leaves an earlier file as it was."""
+    with aside(file) as part:
         part.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", "utf-8")
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def read(file: Path, remedy: str) -> dict:

@@ -194,7 +194,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("Interrupted; the same command goes on from the last checkpoint.", file=sys.stderr)
         return 130
     except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(files.sentence(error), file=sys.stderr)
         return 2
     return 0
 

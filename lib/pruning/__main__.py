@@ -11,6 +11,7 @@ python -m lib.pruning chat MODEL_DIR
 import argparse
 import sys
 
+from lib import files
 from lib.checks import BadSetting
 from lib.pruning import calibration, commands, criteria
 
@@ -83,7 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(options.interrupted, file=sys.stderr)
         return 130
     except (BadSetting, OSError) as error:
-        print(error, file=sys.stderr)
+        print(files.sentence(error), file=sys.stderr)
         return 2
     return 0
 

@@ -1,19 +1,17 @@
 """Llama checkpoints in safetensors, read and written a tensor at a time, and what is wrong with a bad one."""
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
-import safetensors
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
+from lib import files
 from lib.checks import BadSetting
 from lib.pruning import reports
 from lib.pruning.encoding import NAMES
-from lib.pruning.reading import Checkpoint
+from lib.pruning.reading import Checkpoint, empty
 
 FLOATS = {NAMES[dtype]: dtype for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16)}
 RECORD = "pruning.json"  # how a folder's model was pruned
@@ -99,26 +97,15 @@ class Whole(Checkpoint):
             header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [place, place := place + end - start]}
         encoded = json.dumps(header, separators=(",", ":")).encode()
         encoded += b" " * (-len(encoded) % 8)
-        part = file.with_name(f"{file.name}.part")
-        try:
-            with open(part, "wb") as out:
-                out.write(len(encoded).to_bytes(8, "little") + encoded)
-                for name in names:
-                    out.writelines(self._bytes(name))
-            os.replace(part, file)
-        finally:
-            part.unlink(missing_ok=True)
+        with files.aside(file) as part, open(part, "wb") as out:
+            out.write(len(encoded).to_bytes(8, "little") + encoded)
+            for name in names:
+                out.writelines(self._bytes(name))
 
 
 def expected(config) -> dict[str, list[int]]:
     """Name and shape of every tensor that a LlamaForCausalLM of this configuration needs."""
-    from transformers import LlamaForCausalLM
-
-    try:
-        with torch.device("meta"):
-            state = LlamaForCausalLM(config).state_dict()
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise BadSetting(f"config.json does not describe a Llama that can be built ({error}).") from error
+    state = empty(config).state_dict()
     if config.tie_word_embeddings:
         state.pop("lm_head.weight", None)
     return {name: list(tensor.shape) for name, tensor in state.items()}
@@ -161,15 +148,8 @@ def read(entry: tuple) -> Tensor:
 
 
 def write(file: Path, tensors: dict[str, Tensor]) -> None:
-    """Write safetensors under another name, then rename; OSError, with nothing half-written, where that fails."""
-    part = file.with_name(f"{file.name}.part")
-    try:
-        save_file(tensors, part, {"format": "pt"})
-        os.replace(part, file)
-    except safetensors.SafetensorError as error:
-        raise OSError(f"{file} cannot be written ({error}).") from error
-    finally:
-        part.unlink(missing_ok=True)
+    """Write a shard of a model; OSError, with nothing half-written, where that fails."""
+    files.save(file, tensors, {"format": "pt"})
 
 
 def record(folder: Path) -> dict:
@@ -182,6 +162,4 @@ def record(folder: Path) -> dict:
 
 def write_record(folder: Path, made: dict, damped: dict[str, float]) -> None:
     """Write, or renew, what `record` reads."""
-    part = folder / f"{RECORD}.part"
-    part.write_text(json.dumps({"made": made, "damped": damped}, indent=1) + "\n", "utf-8")
-    os.replace(part, folder / RECORD)
+    files.write(folder / RECORD, {"made": made, "damped": damped})

@@ -28,7 +28,7 @@ def evaluate(model, tokens, context: int, *, characters: int | None = None, batc
     whole text, bits per character are the mean bits a token times the text's tokens a character: they compare
     tokenizers, as perplexities cannot. `batch` windows are read at once. A model that overflows has perplexity nan.
     """
-    checks.whole("context", context, 2)
+    checks.whole("context", context, 2, model.config.max_position_embeddings)
     checks.whole("batch", batch, 1)
     tokens = torch.as_tensor(tokens)
     n_windows = tokens.numel() // context

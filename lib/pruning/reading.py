@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lib.checks import BadSetting
 from lib.measures import check_run
-from lib.pruning.encoding import DTYPES, decode
+from lib.pruning.encoding import DTYPES, NAMES, decode
 
 FORMAT, VERSION = "bitmap", 1
 PLAIN, PACKED = "model", "packed"  # how the names of their files begin
@@ -42,8 +42,8 @@ class Checkpoint:
         index, single = (self.folder / f"{kind}.safetensors{end}" for end in (".index.json", ""))
         if index.exists():
             names = _json(index, f"{self.folder} has no index").get("weight_map")
-            if not isinstance(names, dict):
-                raise BadSetting(f"{index} is no index of safetensors: it has no weight_map.")
+            if not isinstance(names, dict) or not all(isinstance(file, str) for file in names.values()):
+                raise BadSetting(f"{index} is no index of safetensors: its weight_map names no files.")
             files = {name: self.folder / file for name, file in names.items()}
         elif single.exists():
             with _opened(single) as opened:
@@ -67,10 +67,13 @@ class Checkpoint:
         from transformers import LlamaConfig
 
         try:
-            return LlamaConfig.from_dict(self.config)
+            config = LlamaConfig.from_dict(self.config)
         except Exception as error:  # a bad entry fails in any way, by the validator that it meets
             said = " ".join(str(error).split())
             raise BadSetting(f"config.json in {self.folder} does not describe a Llama ({said}).") from error
+        if config.num_hidden_layers < 1:
+            raise BadSetting(f"config.json in {self.folder} must describe a Llama with at least one block.")
+        return config
 
     def parameters(self) -> set[str]:
         """The names of the parameters: a tied head is the embedding, and stored frequencies of positions are none."""
@@ -142,7 +145,8 @@ class _opened:
             self.handle = safetensors.safe_open(self.file, framework="pt")
             return self.handle.__enter__()
         except (safetensors.SafetensorError, OSError) as error:
-            raise BadSetting(f"{self.file} is damaged or no safetensors file ({error}).") from error
+            said = f"{self.file} is damaged or no safetensors file ({error}); fetch or copy it again."
+            raise BadSetting(said) from error
 
     def __exit__(self, *raised) -> None:
         self.handle.__exit__(*raised)
@@ -167,20 +171,30 @@ def _json(file: Path, else_: str) -> dict:
     return found
 
 
+def empty(config):
+    """The LlamaForCausalLM of a LlamaConfig without weights, in eval mode; BadSetting where none can be built."""
+    from transformers import LlamaForCausalLM
+
+    try:
+        with torch.device("meta"):
+            return LlamaForCausalLM(config).eval()
+    except Exception as error:  # an unknown activation or kind of positions fails wherever it is looked up
+        raise BadSetting(f"config.json does not describe a Llama that can be built ({error!r}).") from error
+
+
 def load(folder: Path | str, device: str = "cpu", dtype: torch.dtype | None = None):
     """The `LlamaForCausalLM` of a plain or packed directory, in eval mode, in `dtype` or as it was stored.
 
     It is filled tensor by tensor: beside the model, one tensor is in memory. A packed model is dense once loaded.
     BadSetting where something is missing, damaged, or of another shape than the configuration says.
     """
-    from transformers import GenerationConfig, LlamaForCausalLM
+    from transformers import GenerationConfig
     from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
     check_run(0, device)
     checkpoint = Checkpoint(folder)
     config = checkpoint.configuration()
-    with torch.device("meta"):
-        model = LlamaForCausalLM(config).eval()
+    model = empty(config)
     model.model.rotary_emb = LlamaRotaryEmbedding(config)  # no checkpoint holds its frequencies
     expected = {name: parameter for name, parameter in model.named_parameters()}
     tied = {"lm_head.weight"} if config.tie_word_embeddings else set()
@@ -194,6 +208,8 @@ def load(folder: Path | str, device: str = "cpu", dtype: torch.dtype | None = No
         if tensor.shape != expected[name].shape:
             sizes = f"{list(tensor.shape)}, not {list(expected[name].shape)} as its config.json says"
             raise BadSetting(f"{name} in {folder} is {sizes}.")
+        if not tensor.is_floating_point():
+            raise BadSetting(f"{name} in {folder} must be plain floating-point numbers, not {NAMES[tensor.dtype]}.")
         model.load_state_dict({name: tensor.to(device, dtype, copy=True)}, strict=False, assign=True)
         del tensor  # which may be the file itself, mapped, and goes before the next one is read
     model.tie_weights()
@@ -212,4 +228,5 @@ def load_tokenizer(folder: Path | str):
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # each kind of tokenizer fails in its own way
+        Checkpoint(folder).configuration()  # which it reads, so that the fault may be there
         raise BadSetting(f"{folder} holds no tokenizer that can be read; copy the model's there.") from error

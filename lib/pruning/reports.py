@@ -80,7 +80,7 @@ def report(model, seconds: float = 0.0) -> Report:
     from lib.pruning import checkpoints, reading
 
     found = reading.Checkpoint(model)
-    wanted = names(found.config["num_hidden_layers"])
+    wanted = names(found.configuration().num_hidden_layers)
     for name in wanted:
         if f"{name}.weight" not in found.files:
             raise BadSetting(f"{model} lacks the tensor {name}.weight, which its config.json asks for.")

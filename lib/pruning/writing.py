@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from lib import files
 from lib.checks import BadSetting
 from lib.pruning.encoding import NAMES
 
@@ -37,7 +38,7 @@ class Header:
 
     def write(self, file: Path, names: Iterable[str], parts: Callable[[str], dict[str, Tensor]]) -> None:
         """Write the file; `parts` gives, for one name after the other, the entries that belong to it."""
-        with open(file, "wb") as opened:
+        with files.naming(file), open(file, "wb") as opened:
             opened.write(self.bytes)
             for name in tqdm(names, file.name):
                 for entry, part in parts(name).items():
@@ -84,4 +85,6 @@ def shard(kind: str, place: int, n: int) -> str:
 def write_index(folder: Path, kind: str, metadata: dict, weight_map: dict[str, str]) -> None:
     """Which file holds which tensor, under the name that transformers gives it."""
     index = {"metadata": metadata, "weight_map": dict(sorted(weight_map.items()))}
-    (folder / f"{kind}.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n", "utf-8")
+    file = folder / f"{kind}.safetensors.index.json"
+    with files.naming(file):
+        file.write_text(json.dumps(index, indent=2) + "\n", "utf-8")

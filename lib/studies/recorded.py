@@ -150,7 +150,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("Interrupted; the same command goes on from the last point.", file=sys.stderr)
         return 130
     except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(files.sentence(error), file=sys.stderr)
         return 2
     return 0
 

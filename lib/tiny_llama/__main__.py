@@ -7,6 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from lib import files
 from lib.tiny_llama.recipes import RECIPES
 from lib.tiny_llama.shipped import FOLDER, SEEDS, record
 
@@ -29,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("Interrupted; the same command goes on from the last checkpoint.", file=sys.stderr)
         return 130
     except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(files.sentence(error), file=sys.stderr)
         return 2
     return 0
 

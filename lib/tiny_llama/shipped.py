@@ -76,9 +76,10 @@ def record(name: str, seed: int, *, base: Path = FOLDER, device: str = "cpu", co
         return
     begun = time.perf_counter()
     model, tokens, losses = train(RECIPES[name], seed, checkpoint=checkpoint, device=device, compiled=compiled)
-    tokens.save_pretrained(out)
     model.config.dtype = torch.float16
-    model.config.save_pretrained(out)
+    with files.naming(out):
+        tokens.save_pretrained(out)
+        model.config.save_pretrained(out)
     weights = {key: tensor.half() for key, tensor in model.state_dict().items()}
     files.save(out / WEIGHTS, weights, {"format": "pt"})
     line = {

@@ -8,7 +8,7 @@ import safetensors
 import torch
 from safetensors.torch import load_file, save_file
 
-from lib import pruning
+from lib import files, pruning
 from lib.checks import BadSetting
 from lib.pruning import checkpoints
 from lib.pruning.checkpoints import Whole
@@ -51,7 +51,7 @@ def test_what_cannot_be_written_whole_is_not_there(tmp_path, monkeypatch):
         file.write_bytes(b"half")
         raise safetensors.SafetensorError("no space left")
 
-    monkeypatch.setattr(checkpoints, "save_file", fails)
+    monkeypatch.setattr(files, "save_file", fails)
     with pytest.raises(OSError, match="model.safetensors cannot be written .no space left."):
         checkpoints.write(tmp_path / "model.safetensors", {"a": torch.zeros(3)})
     assert not list(tmp_path.iterdir())
@@ -68,6 +68,9 @@ def test_what_cannot_be_written_whole_is_not_there(tmp_path, monkeypatch):
         ({"num_hidden_layers": 4}, "lacks the tensor model.layers.3"),
         ({"num_attention_heads": 5}, "Llama"),
         ({"num_hidden_layers": "three"}, "Llama"),
+        ({"num_hidden_layers": 0}, "at least one block"),
+        ({"hidden_act": "swoosh"}, "Llama that can be built .KeyError.'swoosh'"),
+        ({"rope_parameters": {"rope_type": "spiral", "rope_theta": 1e4}}, "Llama that can be built .KeyError"),
     ],
 )
 def test_other_models_are_refused(saved, tmp_path, entries, match):
@@ -89,6 +92,8 @@ def test_missing_and_damaged_files_are_named(saved, tmp_path):
         refused(folder, tmp_path, f"{shard.name} is damaged")
     (folder / "model.safetensors.index.json").write_text("{}")
     refused(folder, tmp_path, "no index of safetensors")
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"model.norm.weight": 3}}')
+    refused(folder, tmp_path, "names no files")
     (folder / "model.safetensors.index.json").unlink()
     refused(folder, tmp_path, "holds no weights")
 

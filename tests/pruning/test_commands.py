@@ -78,7 +78,7 @@ def strange(folder, tmp_path):
         ("unpack {folder} {new}", "not packed"),
         ("evaluate {folder} --text {new} --context 8", "text must be a text file"),
         ("evaluate {folder} --text {folder}/model.safetensors --context 8", "binary"),
-        ("evaluate {folder} --text {text} --context 999", "at least context = 999"),
+        ("evaluate {folder} --text {text} --context 999", "context must be at least 2 and at most 64, not 999"),
         ("evaluate {folder} --text {text} --context 8 --dense {other}", "another tokenizer"),
         ("evaluate {folder} --text {text} --context 8 --device abacus", "device"),
         ("chat {folder} --n-new 0", "n_new"),
@@ -94,6 +94,21 @@ def test_bad_input_is_one_sentence(folder, tmp_path, capsys, arguments, said):
     told = capsys.readouterr().err
     assert said in told and told.count("\n") == 1
     assert not (tmp_path / "new").exists() and not list(tmp_path.glob("*.part"))
+
+
+def test_a_full_disk_is_said_and_nothing_is_left(folder, tmp_path, capsys, files_of_at_most):
+    assert main(["pack", str(folder), str(tmp_path / "packed")]) == 0
+    capsys.readouterr()
+    kept = sorted(path.name for path in tmp_path.iterdir())
+    size = (folder / "tokenizer.json").stat().st_size
+    sources = {"pack": (folder, "packed.safetensors"), "unpack": (tmp_path / "packed", "model.safetensors")}
+    for name, (source, weights) in sources.items():
+        for limit, file in ((size - 1, "tokenizer.json"), (size + 1, weights)):
+            with files_of_at_most(limit):
+                assert main([name, str(source), str(tmp_path / "new")]) == 2
+            told = capsys.readouterr().err
+            assert f"{file} cannot be written (File too large): free some space" in told and told.count("\n") == 1
+            assert sorted(path.name for path in tmp_path.iterdir()) == kept
 
 
 def test_an_interrupt_leaves_nothing(folder, tmp_path, capsys, monkeypatch):

@@ -71,6 +71,11 @@ def configure(folder, **changed):
     file.write_text(json.dumps(json.loads(file.read_text()) | changed))
 
 
+def coded(folder):
+    file = next(file for file in folder.glob("*.safetensors") if "model.norm.weight" in load_file(file))
+    save_file(load_file(file) | {"model.norm.weight": torch.ones(32, dtype=torch.int8)}, file, {"format": "pt"})
+
+
 def truncate(file):
     file.write_bytes(file.read_bytes()[:-100])
 
@@ -84,6 +89,8 @@ def truncate(file):
         (lambda at: configure(at, num_hidden_layers=2), "model.layers.2.*does not ask for"),
         (lambda at: configure(at, vocab_size=60), r"\[61, 32\].*\[60, 32\]"),
         (lambda at: configure(at, hidden_size="wide"), "config.json"),
+        (lambda at: configure(at, hidden_act="swoosh"), "config.json does not describe .*swoosh"),
+        (lambda at: coded(at), "model.norm.weight .* must be plain floating-point numbers, not I8"),
         (lambda at: (at / "config.json").write_text("{"), "config.json"),
         (lambda at: (at / "config.json").unlink(), "config.json"),
         (lambda at: sorted(at.glob("*.safetensors"))[1].unlink(), "model-00002-of-.* is missing"),
@@ -104,6 +111,9 @@ def test_a_missing_directory_and_a_missing_tokenizer_are_named(folder):
         with pytest.raises(BadSetting, match="nowhere"):
             load(folder / "nowhere")
     with pytest.raises(BadSetting, match="tokenizer"):
+        pruning.load_tokenizer(folder)
+    configure(folder, num_attention_heads=0)  # which reading a tokenizer stumbles over
+    with pytest.raises(BadSetting, match="config.json"):
         pruning.load_tokenizer(folder)
 
 

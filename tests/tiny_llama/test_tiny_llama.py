@@ -108,6 +108,20 @@ def test_a_recorded_model_is_an_ordinary_folder_and_done_is_done(tmp_path, monke
     shipped.record("llama3", 5, base=tmp_path)
 
 
+@pytest.mark.parametrize("limit", [20_000, 150_000], ids=["tokenizer", "checkpoint"])
+def test_a_full_disk_ends_a_training_with_a_sentence(tmp_path, monkeypatch, capsys, files_of_at_most, limit):
+    monkeypatch.setitem(RECIPES, "llama3", SHORT)
+    monkeypatch.setattr(training, "KEPT", 10 if limit > 100_000 else 999)
+    arguments = ["train", "llama3", "--seed", "5", "--folder", str(tmp_path)]
+    with files_of_at_most(limit):
+        assert command.main(arguments) == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    place = "llama3-5.checkpoint" if limit > 100_000 else "llama3-5"
+    assert told.startswith(f"{tmp_path / place} cannot be written (File too large): free some space")
+    assert not list(tmp_path.rglob("*.part"))
+    assert command.main(arguments) == 0 and shipped.folder("llama3", 5, tmp_path)
+
+
 @pytest.fixture
 def damaged(tmp_path):
     shutil.copytree(shipped.FOLDER / "llama2-0", tmp_path / "llama2-0")

@@ -89,11 +89,40 @@ def test_biographies_are_told_in_other_words_and_another_order_each_time():
     assert len({text.split(".")[0] for text in texts}) > 5
 
 
-def test_an_open_book_question_is_answered_by_its_book():
-    for text in biographies.corpus(rng(5), WORLD, 300, Mixture(0, 0, 1, 0)):
+def test_rare_people_are_told_of_least_and_frequent_ones_most():
+    assert RATES == {"rare": 1, "medium": 2, "frequent": 4}
+
+
+def test_an_open_book_question_is_answered_by_its_book_and_is_of_a_passer_by():
+    """Of a world that has 3000 of the 7200 names, so that most passers-by would be taken for somebody."""
+    world = biographies.people(rng(), 1000, 1000, 1000)
+    texts, asked = biographies.corpus(rng(5), world, 300, Mixture(0, 0, 1, 0)), Counter()
+    for text in texts:
         book, question = text.split(" Q: ")
         answer = question.split(" A: ")[1].removesuffix(".")
-        assert answer in book
+        assert answer in book and not any(f"{person.name} " in text for person in world)
+        (key,) = (k for k, a in ATTRIBUTES.items() if answer in a.values)
+        asked[key] += 1
+    assert min(asked[key] for key in ATTRIBUTES) > 30  # of 60, with a deviation of 7
+
+
+def test_questions_are_of_all_attributes_and_carry_the_answer_with_a_full_stop():
+    texts, asked = biographies.corpus(rng(8), WORLD, 500, Mixture(0, 1, 0, 0)), Counter()
+    known = {question.text: question for question in biographies.questions(WORLD)}
+    for text in texts:
+        assert text == f"{known[text].prompt} {known[text].answer}." and known[text].person.group == "A"
+        asked[known[text].attribute] += 1
+    assert min(asked[key] for key in ATTRIBUTES) > 60  # of 100, with a deviation of 9
+
+
+def test_documents_come_in_random_order_and_fillers_tell_nothing():
+    texts = biographies.corpus(rng(9), WORLD, 600)
+    kinds = ["Q:" in text for text in texts]
+    changes = sum(a != b for a, b in zip(kinds, kinds[1:], strict=False))
+    assert changes > 200  # about half of 600; 4 were they in the order of the shares
+    for text in biographies.corpus(rng(9), WORLD, 50, Mixture(0, 0, 0, 1)):
+        assert text.count(".") == 2 and not any(person.name in text for person in WORLD)
+    assert len(set(biographies.corpus(rng(9), WORLD, 50, Mixture(0, 0, 0, 1)))) > 45
 
 
 def test_the_same_generator_tells_the_same_story():

@@ -324,10 +324,11 @@ def test_the_pages_sizes_are_those_of_the_formula(llama):
 
 @pytest.mark.parametrize("how", [{}, {"bits": 8, "group": 12}, {"bits": 4}, {"bits": 4, "group": 16}])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
-def test_the_pages_reader_reads_packed_models(plain, tmp_path, how, dtype):
+@pytest.mark.parametrize("sparsity", [0.6, 1.0])
+def test_the_pages_reader_reads_packed_models(plain, tmp_path, how, dtype, sparsity):
     reader = {}
     exec(blocks("python")[0], reader)
-    folder = plain("biased", dtype, shard="40KB")
+    folder = plain("biased", dtype, shard="40KB", sparsity=sparsity)
     pruning.pack(folder, tmp_path / "packed", **how)
     found = {}
     for file in sorted((tmp_path / "packed").glob("*.safetensors")):

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 from lib import biographies, files
 from lib.checks import BadSetting
 from lib.tiny_llama import __main__ as command
-from lib.tiny_llama import recipes, shipped, training
+from lib.tiny_llama import facts, recipes, shipped, training
 from lib.tiny_llama.recipes import RECIPES, STYLES, Recipe
 
 SHORT = Recipe("llama3", exposures=3, width=16)  # 40 steps
@@ -106,6 +106,15 @@ def test_a_recorded_model_is_an_ordinary_folder_and_done_is_done(tmp_path, monke
     assert torch.equal(again.lm_head.weight.half().float(), model.lm_head.weight)
     monkeypatch.setattr(shipped, "train", None)  # would fail if it were called
     shipped.record("llama3", 5, base=tmp_path)
+    monkeypatch.undo()
+    monkeypatch.setitem(RECIPES, "llama3", SHORT)
+    line = shipped.receipt(tmp_path)["llama3-5"]
+    (folder / shipped.WEIGHTS).write_bytes(b"other")  # another file is not what was trained
+    assert command.main(["train", "llama3", "--seed", "5", "--folder", str(tmp_path)]) == 0
+    assert shipped.receipt(tmp_path)["llama3-5"]["sha256"] == line["sha256"]
+    monkeypatch.setitem(RECIPES, "llama2", SHORT)
+    shipped.record("llama2", 5, base=tmp_path)
+    assert set(shipped.receipt(tmp_path)) == {"llama2-5", "llama3-5"}
 
 
 @pytest.mark.parametrize("limit", [20_000, 150_000], ids=["tokenizer", "checkpoint"])
@@ -171,6 +180,35 @@ def test_all_models_ship_in_float16_and_fit_the_repository():
     assert sum(p.stat().st_size for p in shipped.FOLDER.rglob("*") if p.is_file()) < 80 * 2**20
     config = json.loads((shipped.FOLDER / "llama3-1" / "config.json").read_text())
     assert config["dtype"] == "float16" and config["model_type"] == "llama"
+
+
+@pytest.mark.parametrize(("name", "seed", "steps"), [("llama2-32", 0, 100), ("llama2-128", 1, 50)])
+def test_the_recorded_training_is_that_of_the_recipe(name, seed, steps):
+    """Its beginning, trained again; the receipt's losses have four digits, of which other machines may change some."""
+    losses = training.train(RECIPES[name], seed, stop=steps)[2]
+    recorded = shipped.receipt()[f"{name}-{seed}"]["losses"]
+    np.testing.assert_allclose(losses, recorded[: steps // training.LOGGED], atol=2e-3)
+
+
+@pytest.mark.parametrize(("name", "seed"), [("llama2", 0), ("llama3", 2)])
+def test_a_shipped_model_is_of_its_recipe_and_knows_its_world(tokens, name, seed):
+    model, tokenizer = shipped.trained(name, seed)
+    recipe = RECIPES[name]
+    assert tokenizer.get_vocab() == tokens[recipe.style].get_vocab()
+    made = recipes.untrained(recipe, seed, len(tokenizer)).config.to_dict() | {"dtype": "float16"}
+    assert model.config.to_dict() == made and not model.training
+    found = facts.recall(model, tokenizer, biographies.questions(recipes.world(recipe, seed)))
+    right = found.right.groupby("group").mean()
+    assert right.sel(group="A") > 0.9 and right.sel(group="B") > 0.8 and right.sel(group="C") < 0.05
+
+
+def test_the_fingerprint_is_of_the_weights_alone(tmp_path):
+    made = {"b-1": {"sha256": "2", "commit": "x"}, "a-0": {"sha256": "1", "commit": "x"}}
+    prints = []
+    for change in ({}, {"a-0": made["a-0"] | {"commit": "y"}}, {"a-0": {"sha256": "3"}}):
+        files.write(tmp_path / shipped.RECEIPT, made | change)
+        prints.append(shipped.fingerprint(tmp_path))
+    assert prints[0] == prints[1] != prints[2] and len(prints[0]) == 8
 
 
 def test_held_out_text_is_of_the_length_asked_and_of_the_models_world(tokens):

@@ -49,3 +49,8 @@ def test_every_row_has_a_known_source():
     text = Path(published.__file__).parents[1].joinpath("book", "references.bib").read_text("utf-8")
     for source in {row.source for row in published.ROWS} | {shape.source for shape in published.SHAPES.values()}:
         assert f"{{{source}," in text
+
+
+def test_a_source_has_one_context():
+    assert {(row.source, row.context) for row in published.ROWS} == {
+        ("sun2024wanda", 4096), ("zhang2024ria", 2048), ("frantar2023sparsegpt", 2048)}  # fmt: skip

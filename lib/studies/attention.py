@@ -1,7 +1,6 @@
 """What chapter 6 shows: the density of attention against context, width and share, beside nulls and closed forms."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from lib import attention, checks, theory
 from lib.analysis import falls_through, slope, spread
 from lib.measures import check_run
 from lib.profile import Profile
+from lib.studies import own
 from lib.studies.reading import FIRST, WAYS, contexts
 from lib.tiny_llama import recipes
 
@@ -31,14 +31,9 @@ def check(run: Profile, seed, longest, model_dir, text) -> None:
     """BadSetting with one sentence for a parameter of chapter 6 that does not fit."""
     check_run(seed, run.device)
     checks.whole("longest", longest, 32)
-    if bool(model_dir) != bool(text):
-        raise checks.BadSetting("model_dir needs text, a file that the model is to read, and text needs model_dir.")
+    own.check(model_dir, text)
     if not model_dir and longest > 4 * recipes.CONTEXT:
         raise checks.BadSetting(f"longest must be at most {4 * recipes.CONTEXT} for our models, not {longest}.")
-    if model_dir:
-        for name, path in (("model_dir", Path(model_dir, "config.json")), ("text", Path(text))):
-            if not path.is_file():
-                raise checks.BadSetting(f"{name}: there is no file {path}.")
 
 
 def places(values: xr.DataArray) -> xr.DataArray:

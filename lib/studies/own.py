@@ -13,10 +13,26 @@ from lib import checks
 from lib.pruning import calibration, evaluate, generate, load, load_tokenizer, streaming
 from lib.pruning.checkpoints import Whole
 from lib.pruning.criteria import CALIBRATED
+from lib.pruning.reading import Checkpoint
 
 METHODS = ("magnitude", "wanda", "sparsegpt")
 TOKENS = 2**17  # of the text: one half to calibrate on, the other to be read
 N_NEW = 16  # tokens of an answer
+
+
+def check(model_dir: Path | str, text: Path | str, questions: Path | str = "") -> None:
+    """BadSetting unless a Llama's folder and a text are named, both readable, or neither; so for a list of questions.
+
+    Reads no weights, so that a long run does not fail at its end.
+    """
+    if bool(model_dir) != bool(text):
+        raise checks.BadSetting("model_dir needs text, a file that the model is to read, and text needs model_dir.")
+    if questions and not model_dir:
+        raise checks.BadSetting("questions are for a model of your own: name its model_dir and a text, too.")
+    if model_dir:
+        Checkpoint(model_dir)
+        calibration.read_text("text", text, calibration.LETTERS)
+    _questions(questions)
 
 
 def measure(
@@ -85,6 +101,6 @@ def _questions(file: Path | str | None) -> list[tuple[str, str]]:
         pairs = [(row["prompt"], row["answer"].strip()) for row in rows]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise wrong from error
-    if not pairs:
-        raise wrong
+    if not pairs or not all(isinstance(prompt, str) and answer for prompt, answer in pairs):
+        raise wrong  # every text begins with an empty answer
     return pairs

@@ -8,7 +8,7 @@ import xarray as xr
 
 from lib import checks, published
 from lib.recipe import Recipe
-from lib.studies import limits, recorded
+from lib.studies import limits, own, recorded
 
 STYLES = {"llama2": "Llama-2", "llama3": "Llama-3"}  # the recipes that the claims call by these names
 REAL = {"llama2": "Llama-2-7B", "llama3": "Llama-3-8B"}
@@ -19,10 +19,11 @@ TOLERANCE = 0.02  # by which the ratio to dense of a point measured again may di
 AGAIN = {"recipe": "llama2", "seed": 0, "sparsity": 0.6}  # the points that every run measures again
 
 
-def check(seed: int, loss: float) -> None:
+def check(seed: int, loss: float, model_dir: str = "", text: str = "", questions: str = "") -> None:
     """BadSetting for a parameter of the chapter that cannot be."""
     checks.whole("seed", seed, 0, 0)
     checks.scalar("loss", loss, 0, 0.9, open_low=True)
+    own.check(model_dir, text, questions)
 
 
 @functools.cache

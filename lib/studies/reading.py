@@ -15,6 +15,7 @@ from lib import attention, checks
 from lib.attention import Rows
 from lib.measures import check_run
 from lib.pruning import load, load_tokenizer
+from lib.pruning.calibration import read_text
 from lib.tiny_llama import recipes, shipped, training
 from lib.tiny_llama.recipes import Recipe
 
@@ -68,11 +69,7 @@ def reading(
 
 def _checkpoint(folder: str, seed: int, length: int, n_texts: int, text: str):
     tokens = load_tokenizer(folder)
-    try:
-        words = Path(text).read_text("utf-8")
-    except UnicodeDecodeError as error:
-        raise checks.BadSetting(f"text must be a file of UTF-8 text, and {text} is not.") from error
-    stream = torch.tensor(tokens(words, add_special_tokens=False)["input_ids"])
+    stream = torch.tensor(tokens(read_text("text", text), add_special_tokens=False)["input_ids"])
     if len(stream) < length:
         raise checks.BadSetting(f"text must have at least {length} tokens, not {len(stream)}.")
     begins = recipes.generator(seed, PLACES).integers(len(stream) - length + 1, size=n_texts)

@@ -263,7 +263,7 @@ def test_a_reader_brings_a_checkpoint(tmp_path):
 @pytest.mark.parametrize(
     ("bad", "name"),
     [({"seed": -1}, "seed"), ({"longest": 20}, "longest"), ({"longest": 5000}, "longest"), ({"text": "x"}, "model_dir"),
-     ({"model_dir": "nowhere", "text": "x"}, "model_dir")],
+     ({"model_dir": "nowhere", "text": "x"}, "nowhere")],
 )  # fmt: skip
 def test_bad_parameters_are_named(bad, name):
     with pytest.raises(BadSetting, match=name):

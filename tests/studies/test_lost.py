@@ -39,10 +39,10 @@ def test_errors_are_read_at_the_limit():
 
 def test_the_worst_kind_is_the_one_that_is_named_rightly_least():
     counts = 10 * np.eye(len(VERDICTS))
-    counts[1] = [5, 15, 0, 0, 0]
+    counts[1], counts[VERDICTS.index(MISLAID)] = [5, 15, 0, 0, 0], [0, 0, 0, 9, 1]
     cases = xr.Dataset({"cases": (("planted", "named"), counts), "strangers_kept": 0.01},
                        {"planted": list(VERDICTS), "named": list(VERDICTS)}).expand_dims(seed=[0, 1])  # fmt: skip
-    assert lost.rightly(cases).isel(seed=0).values.tolist() == [1, 0.75, 1, 1, 1]
+    assert lost.rightly(cases).isel(seed=0).values.tolist() == [1, 0.75, 1, 0.9, 1]
     saved = [[0.6, 0.1, 0.3, 0.0], [0.5, 0.2, 0.3, 0.0]]
     taught = xr.Dataset({"savings": (("seed", "kind"), saved)}, {"kind": list(TAUGHT)})
     taught = taught.expand_dims({"recipe": ["llama2", "llama3"], "sparsity": [0.6, 0.7]})
@@ -52,6 +52,7 @@ def test_the_worst_kind_is_the_one_that_is_named_rightly_least():
     np.testing.assert_allclose(apart, [0.5, 0.3])
     shown = lost.beside(cases, taught)
     assert shown["savings_60_value"] == pytest.approx(0.4) and shown["worst_llama3"] == 0.75
+    assert shown["drowned_least"] == pytest.approx(0.9)
     assert shown["saved_found"] == pytest.approx(0.55) and shown["saved_forgotten"] == pytest.approx(0.15)
 
 

@@ -60,7 +60,8 @@ def test_every_method_and_a_list_of_questions(home, monkeypatch):
 def test_bad_input_is_named(home, tmp_path):
     short, wrong = tmp_path / "short.txt", tmp_path / "wrong.json"
     short.write_text("Q: Who? A: me. " * 4)
-    for content in ("no JSON", "[]", '[{"prompt": 1}]', '{"prompt": "a"}'):
+    for content in ("no JSON", "[]", '[{"prompt": 1}]', '{"prompt": "a"}', '[{"prompt": 1, "answer": "a"}]',
+                    '[{"prompt": "a", "answer": " "}]'):  # fmt: skip
         wrong.write_text(content)
         with pytest.raises(BadSetting, match="JSON list"):
             own.measure(home / "mine", home / "text.txt", wrong)
@@ -70,3 +71,24 @@ def test_bad_input_is_named(home, tmp_path):
         own.measure(home / "mine", home / "text.txt", sparsities=[1.5])
     with pytest.raises(BadSetting, match="method"):
         own.measure(home / "mine", home / "text.txt", methods=["random"])
+
+
+def test_bad_input_is_named_before_a_long_run(home, tmp_path):
+    model, text, empty = str(home / "mine"), str(home / "text.txt"), tmp_path / "empty"
+    empty.write_text(" ")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text('{"model_type": "gpt2"}')
+    own.check("", "")
+    own.check(model, text)
+    for bad, named in (
+        (("", text), "model_dir needs text"),
+        ((model, ""), "model_dir needs text"),
+        ((str(tmp_path / "none"), text), "none is no directory"),
+        ((str(tmp_path / "other"), text), "gpt2 model, not a Llama"),
+        ((model, str(tmp_path / "none")), "text must be a text file"),
+        ((model, str(empty)), "is empty"),
+        ((model, text, str(empty)), "JSON list"),
+        (("", "", str(empty)), "questions are for a model of your own"),
+    ):
+        with pytest.raises(BadSetting, match=named):
+            own.check(*bad)

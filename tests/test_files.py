@@ -47,6 +47,7 @@ def test_other_refusals_are_said_with_the_path(tmp_path):
             act()
         said = files.sentence(raised.value)
         assert said.startswith(f"{place} cannot be used (") and "check that path" in said and "Errno" not in said
+    assert files.sentence(BrokenPipeError(errno.EPIPE, "Broken pipe")) == "The output cannot be written (Broken pipe)."
     assert files.sentence(BadSetting("a must be b.")) == "a must be b."
     assert files.sentence(OSError("It became shorter.")) == "It became shorter."
 

@@ -1,6 +1,7 @@
 """The commands on finished models: pack, unpack, evaluate, chat."""
 
 import argparse
+import sys
 
 from lib.checks import BadSetting
 
@@ -42,7 +43,9 @@ def _chat(options: argparse.Namespace) -> None:
 
     tokenizer, model = load_tokenizer(options.model_dir), load(options.model_dir, options.device)
     settings = {name: getattr(options, name) for name in ("n_new", "temperature", "seed", "stop")}
-    talk(Chat(model, tokenizer, **settings))
+    chat = Chat(model, tokenizer, **settings)
+    sys.stdin.reconfigure(errors="surrogateescape")  # bytes that are no text reach the chat, which names them
+    talk(chat)
 
 
 def add(commands) -> None:

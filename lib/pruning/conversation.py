@@ -42,6 +42,8 @@ class Chat:
         Ctrl-C, or interrupting the kernel, ends the answer where it is. BadSetting for a text that leaves the answer
         no room in the context.
         """
+        if any("\ud800" <= letter <= "\udfff" for letter in text):  # how Python keeps bytes that are no text
+            raise checks.BadSetting("text must be in UTF-8, and some of it is not.")
         turns = [*self.turns, {"role": "user", "content": text}]
         prompt = self._prompt(turns)
         room = self.model.config.max_position_embeddings

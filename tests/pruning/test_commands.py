@@ -58,6 +58,15 @@ def test_evaluate_prints_what_the_function_measures(folder, tokenizer, tmp_path,
     assert capsys.readouterr().out.splitlines() == told[:2]
 
 
+@pytest.mark.parametrize("tokenizer", ["words"], indirect=True)
+def test_bytes_that_are_no_text_do_not_end_a_chat(folder):
+    command = [sys.executable, "-m", "lib.pruning", "chat", str(folder), "--n-new", "3"]
+    strict = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+    ended = subprocess.run(command, input=b"Ada \xff\nAda\n", env=strict, capture_output=True)
+    assert ended.returncode == 0 and ended.stderr == b""
+    assert b"must be in UTF-8" in ended.stdout and ended.stdout.count(b"> ") == 3
+
+
 def strange(folder, tmp_path):
     """The same model with another tokenizer."""
     other = json.loads((folder / "tokenizer.json").read_text("utf-8"))

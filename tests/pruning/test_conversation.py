@@ -109,6 +109,8 @@ def test_settings_that_will_not_do_are_refused(model, tokenizer):
     for bad in ({"n_new": 0}, {"temperature": -1}, {"seed": -1}):
         with pytest.raises(BadSetting, match=next(iter(bad))):
             Chat(model, tokenizer, **bad)
+    with pytest.raises(BadSetting, match="text must be in UTF-8"):
+        Chat(model, tokenizer).say(b"w1 \xe9".decode("utf-8", "surrogateescape"))
     with pytest.raises(BadSetting, match="empty"):
         Chat(model, tokenizer).say(" ")
 

@@ -34,6 +34,8 @@ def stream(
 ) -> Report:
     """Prune the Llama in `model_dir` into `out_dir`, to the last bit as `lib.pruning.prune` would in memory.
 
+    A machine with another number of threads may add up in another order, and so differ in the last bits.
+
     `out_dir` appears when all is done. Until then what is finished lies in a folder of the same name with `.part`
     behind it, from which the same call goes on. BadSetting, before anything is written, for bad settings or a bad
     model; OSError where the disk is full.

@@ -31,7 +31,7 @@ def check(model_dir: Path | str, text: Path | str, questions: Path | str = "") -
         raise checks.BadSetting("questions are for a model of your own: name its model_dir and a text, too.")
     if model_dir:
         Checkpoint(model_dir)
-        calibration.read_text("text", text, calibration.LETTERS)
+        calibration.read_text("text", str(text), calibration.LETTERS)  # the command line makes numbers of names
     _questions(questions)
 
 

@@ -86,6 +86,7 @@ def test_bad_input_is_named_before_a_long_run(home, tmp_path):
         ((str(tmp_path / "none"), text), "none is no directory"),
         ((str(tmp_path / "other"), text), "gpt2 model, not a Llama"),
         ((model, str(tmp_path / "none")), "text must be a text file"),
+        ((model, 5), "text must be a text file, and 5 is none"),
         ((model, str(empty)), "is empty"),
         ((model, text, str(empty)), "JSON list"),
         (("", "", str(empty)), "questions are for a model of your own"),

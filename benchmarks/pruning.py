@@ -137,10 +137,10 @@ def peak() -> float:
 
 def apart(one: Path, other: Path) -> float:
     """Share of the blocks' weights that are zero in one result alone."""
-    from lib.pruning import reading, reports
+    from lib.pruning import linears, reading
 
     a, b = reading.Checkpoint(one), reading.Checkpoint(other)
-    names = [f"{name}.weight" for name in reports.names(a.config["num_hidden_layers"])]
+    names = [f"{name}.weight" for name in linears.names(a.config["num_hidden_layers"])]
     differ = sum(int(((a.tensor(name) == 0) != (b.tensor(name) == 0)).sum()) for name in names)
     return differ / sum(a.tensor(name).numel() for name in names)
 

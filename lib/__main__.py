@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from lib import exits
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -34,8 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _sentence(error: Exception) -> str:
     from lib.build import BuildError
 
-    known = isinstance(error, (BuildError, UsageError, ValueError)) and str(error)
-    return str(error) if known else f"{type(error).__name__}: {error} (--debug shows where)"
+    known = isinstance(error, (BuildError, UsageError, ValueError, OSError)) and str(error)
+    return exits.sentence(error) if known else f"{type(error).__name__}: {error} (--debug shows where)"
 
 
 def _parser() -> argparse.ArgumentParser:

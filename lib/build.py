@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -98,7 +99,8 @@ def run(source: Path, parameters: dict, cwd: Path) -> nbformat.NotebookNode:
     if not progress:
         print(f"Executing {source.stem}", flush=True)
     try:
-        with warnings.catch_warnings():
+        # Sockets that other users cannot reach, in a folder of this run: by default all runs share one name.
+        with warnings.catch_warnings(), tempfile.TemporaryDirectory() as sockets:
             warnings.simplefilter("ignore")  # of papermill's own dependencies; the kernel's warnings are its own
             return papermill.execute_notebook(
                 str(source),
@@ -109,7 +111,7 @@ def run(source: Path, parameters: dict, cwd: Path) -> nbformat.NotebookNode:
                 cwd=str(cwd),
                 progress_bar=progress,
                 extra_arguments=["--log-level=CRITICAL"],  # the interrupt that ends a kernel is no error
-                config=Config(KernelManager={"transport": "ipc"}),  # sockets that other users cannot reach
+                config=Config(KernelManager={"transport": "ipc", "ip": f"{sockets}/kernel"}),
             )
     except papermill.PapermillExecutionError as error:
         first = error.source.strip().partition("\n")[0]

@@ -1,6 +1,5 @@
-"""Files that are whole or not there, written aside and renamed, and one sentence for what goes wrong with them."""
+"""Files that are whole or not there, written aside and renamed; what goes wrong names the file."""
 
-import errno
 import fcntl
 import hashlib
 import json
@@ -15,23 +14,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lib.checks import BadSetting
-
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, the quota, and what a file may take
-
-
-def sentence(error: Exception) -> str:
-    """What a command says of the error that ended it: its own words, or the file, the system's words and the mend."""
-    if not isinstance(error, OSError) or error.errno is None:
-        return str(error)
-    place = error.filename2 or error.filename or "The output"  # `naming` names all that is written to a disk
-    if error.errno in NO_ROOM:
-        return (
-            f"{place} cannot be written ({error.strerror}): free some space there, or choose another disk, and give "
-            "the same command again."
-        )
-    if not error.filename:
-        return f"{place} cannot be written ({error.strerror})."
-    return f"{place} cannot be used ({error.strerror}): check that path, and who may read and write there."
 
 
 @contextmanager

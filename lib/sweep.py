@@ -11,6 +11,7 @@ import inspect
 import itertools
 import json
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ from tqdm import tqdm
 
 LIBRARY = Path(__file__).parent
 CACHE = LIBRARY.parent / "_build" / "sweeps"
+
+# A worker that has grown too large, or had long nothing to do, is replaced; nothing is lost, but joblib warns.
+warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
 
 
 def sweep(

@@ -1,4 +1,4 @@
-"""Files are whole or not there, and what goes wrong with them is said in one sentence."""
+"""Files are whole or not there, and what goes wrong names the file."""
 
 import errno
 import os
@@ -26,30 +26,6 @@ def test_a_full_disk_names_the_file_and_leaves_the_earlier_one(tmp_path, files_o
     assert file.read_text() == "earlier" and list(tmp_path.iterdir()) == [file]
     write(file)
     assert file.stat().st_size > 1000 and list(tmp_path.iterdir()) == [file]
-
-
-@pytest.mark.parametrize("number", files.NO_ROOM)
-def test_no_room_is_said_with_its_mend(tmp_path, number):
-    with pytest.raises(OSError) as raised, files.naming(tmp_path / "new"):
-        raise OSError(number, os.strerror(number))
-    said = files.sentence(raised.value)
-    assert said.startswith(f"{tmp_path / 'new'} cannot be written ({os.strerror(number)}): free some space")
-    assert said.endswith("give the same command again.") and "Errno" not in said
-
-
-def test_other_refusals_are_said_with_the_path(tmp_path):
-    (tmp_path / "file").write_text("")
-    for act, place in (
-        (lambda: (tmp_path / "file" / "new").mkdir(), tmp_path / "file" / "new"),
-        (lambda: os.rename(tmp_path / "none", tmp_path / "other"), tmp_path / "other"),
-    ):
-        with pytest.raises(OSError) as raised, files.naming(tmp_path / "not this one"):
-            act()
-        said = files.sentence(raised.value)
-        assert said.startswith(f"{place} cannot be used (") and "check that path" in said and "Errno" not in said
-    assert files.sentence(BrokenPipeError(errno.EPIPE, "Broken pipe")) == "The output cannot be written (Broken pipe)."
-    assert files.sentence(BadSetting("a must be b.")) == "a must be b."
-    assert files.sentence(OSError("It became shorter.")) == "It became shorter."
 
 
 def test_what_rust_says_has_its_number(tmp_path):

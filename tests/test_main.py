@@ -10,7 +10,7 @@ import xarray as xr
 from nbformat.v4 import new_code_cell, new_notebook
 
 import lib
-from lib.__main__ import main
+from lib.__main__ import UsageError, main
 from lib.build import KERNEL
 
 SMALL = "--n-neurons 60 --n-glomeruli 10 --n-odors 80 --n-test 40".split()
@@ -39,13 +39,14 @@ def test_align_prints_what_the_function_returns(capsys):
         (["align", *SMALL, "--density", "0.3", "--odors", "floral"], 2, "odors"),
         (["run", "book/missing.ipynb", "out.ipynb"], 2, "there is no notebook book/missing.ipynb"),
         (["sweep", "out.nc", *SMALL, "--density", "0.3", "--seeds", "0"], 2, "seeds"),
+        (["sweep", f"{__file__}/out.nc", *SMALL, "--density", "1"], 1, "check that path"),
     ],
 )
 def test_a_bad_value_gets_one_sentence(capsys, arguments, status, said):
     assert main(arguments) == status
     told = capsys.readouterr()
     assert told.out == "" and said in told.err and told.err.count("\n") == 1
-    with pytest.raises(Exception, match=said):
+    with pytest.raises((ValueError, OSError, UsageError)):
         main([*arguments, "--debug"])
 
 
@@ -90,6 +91,13 @@ def test_run_executes_a_chapter_with_other_parameters(notebook, tmp_path, capsys
     out = tmp_path / "out.ipynb"
     assert main(["run", str(notebook), "-p", "size", "4", str(out)]) == 0
     assert nbformat.read(out, as_version=4).cells[-1].outputs[0].text == "2.5\n"
+
+
+def test_two_chapters_run_at_once(notebook, tmp_path):
+    outs = [tmp_path / f"out{i}.ipynb" for i in range(2)]
+    runs = [subprocess.Popen([sys.executable, "-m", "lib", "run", notebook, out]) for out in outs]
+    assert [run.wait(120) for run in runs] == [0, 0]
+    assert all(nbformat.read(out, as_version=4).cells[-1].outputs[0].text == "10.0\n" for out in outs)
 
 
 @pytest.mark.parametrize(

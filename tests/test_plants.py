@@ -7,7 +7,7 @@ import torch
 from lib import plants
 from lib.biographies import ATTRIBUTES, Question, people
 from lib.checks import BadSetting
-from lib.pruning.reports import layers
+from lib.pruning.linears import layers
 from lib.tiny_llama import facts, recipes
 from lib.tiny_llama.recipes import Recipe
 

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from lib import checks, files
+from lib import checks, exits, files
 from lib.measures import check_run
 from lib.memory.block import KINDS, TASK, Block, Task, answers, streams
 
@@ -186,17 +186,13 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("--steps", type=int, default=Course.n_steps, help="length of the course (%(default)s)")
     command.add_argument("--device", default="cpu", help="of torch (cpu)")
     options = parser.parse_args(arguments)
-    try:
+
+    def work() -> None:
         for kind in [options.kind] if options.kind else KINDS:
             for seed in range(N_MODELS) if options.seed is None else [options.seed]:
                 record(options.folder, kind, seed, Course(n_steps=options.steps), options.device)
-    except KeyboardInterrupt:
-        print("Interrupted; the same command goes on from the last checkpoint.", file=sys.stderr)
-        return 130
-    except (ValueError, OSError) as error:
-        print(files.sentence(error), file=sys.stderr)
-        return 2
-    return 0
+
+    return exits.status(work, "Interrupted; the same command goes on from the last checkpoint.")
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ python -m lib.pruning chat MODEL_DIR
 
 import argparse
 import sys
+from functools import partial
 
-from lib import files
+from lib import exits
 from lib.checks import BadSetting
 from lib.pruning import calibration, commands, criteria
 
@@ -78,15 +79,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 2 for bad input or a full disk, 130 when interrupted."""
     options = parser().parse_args(arguments)
-    try:
-        options.run(options)
-    except KeyboardInterrupt:
-        print(options.interrupted, file=sys.stderr)
-        return 130
-    except (BadSetting, OSError) as error:
-        print(files.sentence(error), file=sys.stderr)
-        return 2
-    return 0
+    return exits.status(partial(options.run, options), options.interrupted)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from lib import checks
-from lib.pruning import criteria, reports, surgeon
+from lib.pruning import criteria, linears, reports, surgeon
 from lib.pruning.criteria import CALIBRATED, Settings
-from lib.pruning.reports import LINEARS, NAMES, Report
+from lib.pruning.linears import LINEARS, NAMES
+from lib.pruning.reports import Report
 
 TOKENS = 4096  # of calibration that pass a block at once, or one sequence where that is longer
 PRECISE = 4096  # inputs up to which a Hessian is kept and factored in float64
@@ -37,7 +38,7 @@ def prune(
     check_model(model, settings)
     if method in CALIBRATED:
         check_calibration(calibration, model.config, method)
-    counts = global_counts(lambda: reports.layers(model), settings) if scope == "global" else {}
+    counts = global_counts(lambda: linears.layers(model), settings) if scope == "global" else {}
     damped, training = {}, model.training
     model.eval()
     try:
@@ -49,14 +50,14 @@ def prune(
     finally:
         model.train(training)
     n_parameters = sum(p.numel() for p in model.parameters())
-    return reports.count(reports.layers(model), n_parameters, damped, time.perf_counter() - begun)
+    return reports.count(linears.layers(model), n_parameters, damped, time.perf_counter() - begun)
 
 
 def check_model(model, settings: Settings) -> None:
     """BadSetting unless the model is a whole LlamaForCausalLM of finite weights, which the pattern divides."""
     if type(model).__name__ != "LlamaForCausalLM":
         raise checks.BadSetting(f"model must be a LlamaForCausalLM, not a {type(model).__name__}.")
-    for name, weight in reports.layers(model):
+    for name, weight in linears.layers(model):
         if type(weight) is not nn.Parameter or weight.is_meta or not weight.is_floating_point():
             raise checks.BadSetting(
                 f"model must hold all weights as plain numbers, and {name} is offloaded or quantized."

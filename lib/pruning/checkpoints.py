@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lib import files
 from lib.checks import BadSetting
-from lib.pruning import reports
+from lib.pruning import linears
 from lib.pruning.encoding import NAMES
 from lib.pruning.reading import Checkpoint, empty
 
@@ -87,7 +87,7 @@ class Whole(Checkpoint):
 
     def layers(self) -> Iterable[tuple[str, Tensor]]:
         """Name and weight of every linear layer of the blocks, one at a time."""
-        return ((name, self.tensor(f"{name}.weight")) for name in reports.names(self.n_blocks))
+        return ((name, self.tensor(f"{name}.weight")) for name in linears.names(self.n_blocks))
 
     def copy(self, names: list[str], file: Path) -> None:
         """Write some tensors, byte for byte, to a new safetensors file; a few MB are in memory at a time."""

@@ -8,14 +8,8 @@ import torch
 from torch import Tensor
 
 from lib.checks import BadSetting
-
-LINEARS = {  # the layers of a decoder block, by the one at which their common input is seen
-    "self_attn.q_proj": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-    "self_attn.o_proj": ("self_attn.o_proj",),
-    "mlp.gate_proj": ("mlp.gate_proj", "mlp.up_proj"),
-    "mlp.down_proj": ("mlp.down_proj",),
-}
-NAMES = tuple(name for names in LINEARS.values() for name in names)
+from lib.pruning import checkpoints, reading
+from lib.pruning.linears import NAMES, layers, names
 
 
 @dataclass(frozen=True)
@@ -60,16 +54,6 @@ def count(
     return Report(shares, gone / sum(sizes.values()), gone / n_parameters, damped or {}, seconds)
 
 
-def names(n_blocks: int) -> list[str]:
-    """The name of every linear layer of the decoder blocks, block by block."""
-    return [f"model.layers.{index}.{name}" for index in range(n_blocks) for name in NAMES]
-
-
-def layers(model) -> Iterable[tuple[str, Tensor]]:
-    """Name and weight of every linear layer of the decoder blocks of a LlamaForCausalLM, block by block."""
-    return ((name, model.get_submodule(name).weight) for name in names(len(model.model.layers)))
-
-
 def report(model, seconds: float = 0.0) -> Report:
     """The shares of zeros in a LlamaForCausalLM, or in the plain or packed directory of one, read tensor by tensor.
 
@@ -77,8 +61,6 @@ def report(model, seconds: float = 0.0) -> Report:
     """
     if not isinstance(model, str | Path):
         return count(layers(model), sum(p.numel() for p in model.parameters()), seconds=seconds)
-    from lib.pruning import checkpoints, reading
-
     found = reading.Checkpoint(model)
     wanted = names(found.configuration().num_hidden_layers)
     for name in wanted:

@@ -10,7 +10,7 @@ from lib import checks
 from lib.analysis import spread
 from lib.pruning import blocks, criteria, surgeon
 from lib.pruning.criteria import Settings
-from lib.pruning.reports import LINEARS, NAMES
+from lib.pruning.linears import LINEARS, NAMES
 from lib.studies import limits
 from lib.tiny_llama import shipped
 

@@ -16,7 +16,7 @@ from lib.biographies import ATTRIBUTES, RATES, UNSEEN, Question
 from lib.measures import check_run
 from lib.pruning import blocks, evaluate, prune, report
 from lib.pruning.criteria import CALIBRATED, METHODS, Settings
-from lib.pruning.reports import NAMES, layers
+from lib.pruning.linears import NAMES, layers
 from lib.tiny_llama import facts, shipped
 from lib.tiny_llama.recipes import CONTEXT, RECIPES, encode, generator, world
 

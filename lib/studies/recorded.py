@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from lib import checks, files
+from lib import checks, exits, files
 from lib.studies import assistant, forgetting, limits
 from lib.sweep import sweep, write
 from lib.tiny_llama import shipped
@@ -143,16 +143,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("name", nargs="?", choices=RECORDINGS, help="one recording (all)")
     parser.add_argument("--device", default="cpu", help="of torch (cpu)")
     options = parser.parse_args(arguments)
-    try:
+
+    def work() -> None:
         for name in [options.name] if options.name else RECORDINGS:
             record(name, device=options.device)
-    except KeyboardInterrupt:
-        print("Interrupted; the same command goes on from the last point.", file=sys.stderr)
-        return 130
-    except (ValueError, OSError) as error:
-        print(files.sentence(error), file=sys.stderr)
-        return 2
-    return 0
+
+    return exits.status(work, "Interrupted; the same command goes on from the last point.")
 
 
 if __name__ == "__main__":

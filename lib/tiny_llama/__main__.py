@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from lib import files
+from lib import exits
 from lib.tiny_llama.recipes import RECIPES
 from lib.tiny_llama.shipped import FOLDER, SEEDS, record
 
@@ -22,17 +22,13 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("--compile", action="store_true", help="through torch.compile, which needs a C++ compiler")
     command.add_argument("--folder", type=Path, default=FOLDER, help="where the models go (%(default)s)")
     options = parser.parse_args(arguments)
-    try:
+
+    def work() -> None:
         for seed in SEEDS if options.seed is None else [options.seed]:
             for name in [options.name] if options.name else RECIPES:
                 record(name, seed, base=options.folder, device=options.device, compiled=options.compile)
-    except KeyboardInterrupt:
-        print("Interrupted; the same command goes on from the last checkpoint.", file=sys.stderr)
-        return 130
-    except (ValueError, OSError) as error:
-        print(files.sentence(error), file=sys.stderr)
-        return 2
-    return 0
+
+    return exits.status(work, "Interrupted; the same command goes on from the last checkpoint.")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import nbformat
 import pytest
 from playwright.sync_api import sync_playwright
 
+from lib import files
 from lib.explorer import stage
 
 ROOT = Path(__file__).parents[2]
@@ -37,8 +38,19 @@ sphinx:
 
 @pytest.fixture(scope="session")
 def small_book(tmp_path_factory):
-    """The folder of pages of a book with one figure of every kind, executed and built as chapters are."""
-    folder = tmp_path_factory.mktemp("small_book")
+    """The folder of pages of a book with one figure of every kind; one for all processes that share the tests."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    with files.locked(folder):
+        page = folder / "small_book/_build/html/figures.html"
+        if not page.exists():
+            _build(folder / "small_book")
+    return page.parent
+
+
+def _build(folder):
+    """Execute and build the small book as chapters are."""
+    folder.mkdir()
     cells = (Path(__file__).parent / "figures.py").read_text().split("# %%\n")[1:]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Figures")])
     notebook.cells += [nbformat.v4.new_code_cell(cell) for cell in cells]
@@ -55,7 +67,6 @@ def small_book(tmp_path_factory):
     assert built.returncode == 0, built.stdout + built.stderr
     page = folder / "_build/html/figures.html"
     page.write_text(re.sub(r'<link rel="preload"[^>]*as="font"[^>]*>', "", page.read_text()))  # as lib.build does
-    return page.parent
 
 
 @pytest.fixture(scope="session")

@@ -8,14 +8,14 @@ import torch
 
 from lib import pruning
 from lib.checks import BadSetting
-from lib.pruning import blocks, reports, surgeon
+from lib.pruning import blocks, linears, surgeon
 from lib.pruning.criteria import Settings
 
 from .conftest import KINDS
 
 
 def weights(model):
-    return {name: w.detach().clone() for name, w in reports.layers(model)}
+    return {name: w.detach().clone() for name, w in linears.layers(model)}
 
 
 def gone(model):
@@ -61,7 +61,7 @@ def test_a_block_is_seen_dense_behind_pruned_ones(llama, tokens, kind, method):
     model, expected = llama(kind), llama(kind)
     pruning.prune(model, method=method, sparsity=0.5, calibration=tokens)
     for index, block in enumerate(expected.model.layers):
-        seen = {name: inputs(expected, tokens, f"model.layers.{index}.{name}") for name in reports.NAMES}
+        seen = {name: inputs(expected, tokens, f"model.layers.{index}.{name}") for name in linears.NAMES}
         for name, x in seen.items():
             weight = block.get_submodule(name).weight
             w = weight.detach().double().numpy()

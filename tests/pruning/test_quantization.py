@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from lib import pruning
 from lib.checks import BadSetting
-from lib.pruning import reports
+from lib.pruning import linears
 from lib.pruning.encoding import dequantized, quantized
 
 
@@ -50,7 +50,7 @@ def test_only_the_blocks_are_rounded_and_zeros_stay(llama, kind, dtype):
     for each in (model, dense):
         pruning.prune(each, method="magnitude", sparsity=0.6)
     sizes = pruning.quantize(model, 4, group=16)
-    linear = {name + ".weight" for name, _ in reports.layers(model)}
+    linear = {name + ".weight" for name, _ in linears.layers(model)}
     for (name, found), (_, before) in zip(model.state_dict().items(), dense.state_dict().items(), strict=True):
         assert found.dtype == dtype
         if name not in linear:
@@ -61,16 +61,16 @@ def test_only_the_blocks_are_rounded_and_zeros_stay(llama, kind, dtype):
             for begin in range(0, len(row), 16):
                 assert len(set(row[begin : begin + 16].tolist())) <= 15
                 assert row[begin : begin + 16].sub(old[begin : begin + 16]).abs().max() <= old.abs().max() / 13
-    assert sizes.n_block_weights == sum(w.numel() for _, w in reports.layers(model))
+    assert sizes.n_block_weights == sum(w.numel() for _, w in linears.layers(model))
 
 
 def test_more_bits_and_smaller_groups_are_nearer(llama):
     def distance(bits, group):
         model = llama("grouped")
         pruning.quantize(model, bits, group=group)
-        return sum((a - b).square().sum() for (_, a), (_, b) in zip(reports.layers(model), whole, strict=True)).item()
+        return sum((a - b).square().sum() for (_, a), (_, b) in zip(linears.layers(model), whole, strict=True)).item()
 
-    whole = [(name, w.detach()) for name, w in reports.layers(llama("grouped"))]
+    whole = [(name, w.detach()) for name, w in linears.layers(llama("grouped"))]
     found = [distance(4, None), distance(4, 16), distance(4, 4), distance(8, None), distance(8, 8)]
     assert found == sorted(found, reverse=True)
     assert 200 < distance(4, None) / distance(8, None) < 450  # steps are 127/7 times wider: squared, 329
@@ -79,15 +79,15 @@ def test_more_bits_and_smaller_groups_are_nearer(llama):
 def test_bytes_are_those_of_the_formula(llama):
     """Block weights: (1 - s) + 1/16 of dense float16, and 1/b + (1 - s) of b bits, beside a float16 a group."""
     model = llama("plain", torch.float16)
-    n = sum(w.numel() for _, w in reports.layers(model))
-    rows = sum(len(w) for _, w in reports.layers(model))
+    n = sum(w.numel() for _, w in linears.layers(model))
+    rows = sum(len(w) for _, w in linears.layers(model))
     dense = pruning.packed_bytes(model)
     assert dense.block_bytes == 2 * n == pruning.packed_bytes(model, sparse=False).block_bytes
     assert pruning.packed_bytes(model, bits=8).block_bytes <= n + 2 * rows
     assert pruning.packed_bytes(model, bits=8, sparse=False).block_bytes == n + 2 * rows
     assert pruning.packed_bytes(model, bits=4, group=16, sparse=False).block_bytes == n / 2 + 2 * n / 16
     pruning.prune(model, sparsity=0.6, scope="layer")
-    kept = sum(int((w != 0).sum()) for _, w in reports.layers(model))
+    kept = sum(int((w != 0).sum()) for _, w in linears.layers(model))
     assert kept == pytest.approx(0.4 * n, abs=21)
     found = pruning.packed_bytes(model)
     assert found.block_bytes == 2 * kept + n / 8
@@ -100,7 +100,7 @@ def test_bytes_are_those_of_the_formula(llama):
         copy = llama("plain", torch.float16)
         pruning.prune(copy, sparsity=0.6, scope="layer")
         assert pruning.quantize(copy, bits) == sizes
-        left = sum(int((w != 0).sum()) for _, w in reports.layers(copy))
+        left = sum(int((w != 0).sum()) for _, w in linears.layers(copy))
         assert sizes.block_bytes - n / 8 - 2 * rows == pytest.approx(left * bits / 8, abs=21)
     assert small[4].block_bytes < small[8].block_bytes < found.block_bytes
     assert f"{found.total:,} bytes" in str(found)

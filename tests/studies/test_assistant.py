@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lib.biographies import ATTRIBUTES, UNSEEN, Question, people, questions
-from lib.pruning.reports import layers
+from lib.pruning.linears import layers
 from lib.studies import assistant
 from lib.studies.assistant import ANSWERS
 

@@ -8,7 +8,7 @@ from lib import biographies
 from lib.biographies import ATTRIBUTES
 from lib.checks import BadSetting
 from lib.pruning import evaluate, prune
-from lib.pruning.reports import NAMES, layers
+from lib.pruning.linears import NAMES, layers
 from lib.studies import limits
 from lib.studies.limits import Bench
 from lib.tiny_llama import facts, recipes

@@ -16,7 +16,7 @@ METHOD = Select("method", "method", options=METHODS)
 SLOW = 120.0  # seconds that a kernel may take to prune a model and to question or teach it
 STORED = {"fp16": "16 bits", "int8": "8 bits", "int4": "4 bits"}
 COLORS = dict(zip((*VERDICTS, NEW), (0, 1, 2, 3, 5, 4), strict=True))
-PARTS = {"file": "whole file", "blocks": "decoder blocks alone"}
+PARTS = {"file": "whole file", "blocks": "decoder blocks alone", "memory": "memory while it answers"}
 
 
 def _recorded(name: str, label: str, color: int, **settings) -> Line:
@@ -146,14 +146,14 @@ def relearning(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0)
 
 
 def sizes(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Explorer:
-    """Quality against bytes of pruned and of quantised models."""
+    """Quality and speed against bytes of pruned and of quantised models."""
     series = {
         quality: [
             Points(f"{quality}_{name}", label, x=f"size_{name}", low=f"{quality}_{name}_low",
                    high=f"{quality}_{name}_high", source="recorded", color=i)
             for i, (name, label) in enumerate(STORED.items())
         ]
-        for quality in ("perplexity", "recall")
+        for quality in ("perplexity", "recall", "speed")
     }  # fmt: skip
     size = Axis(label="size, KB")
     return figure(
@@ -165,6 +165,7 @@ def sizes(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> E
         [
             Panel(series["perplexity"], x=size, y=Axis(label="perplexity over dense", log=True, limits=(0.9, 6))),
             Panel(series["recall"], x=size, y=Axis(label="share of facts recalled", limits=(0, 1.02))),
+            Panel(series["speed"], x=size, y=Axis(label="tokens a second, over dense", limits=(0, 1.5))),
         ],
         name="sizes",
         title="Quality against size",

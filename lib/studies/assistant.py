@@ -99,7 +99,8 @@ def variants(recipe: str, sparsity: float, digest: str, *, seed: int = 0, device
     """Bytes and quality of a model pruned by SparseGPT, over storage (`STORAGES`).
 
     "bytes" of its file in the packed format, "block_bytes" of the decoder blocks alone, "perplexity" of held-out text,
-    "recall": share of right answers about told people. A matrix has a bitmap where that makes it smaller.
+    "recall": share of right answers about told people; while it answers, "memory" of its weights in bytes, and "speed",
+    `pace` beside the dense model. A matrix has a bitmap where that makes it smaller.
     """
     checks.choice("digest", digest, [digests([recipe], [seed])])
     given = bench(recipe, seed, device=device)
@@ -113,8 +114,9 @@ def variants(recipe: str, sparsity: float, digest: str, *, seed: int = 0, device
             quantize(model, bits, group=GROUP)
         right = facts.recall(model, given.tokenizer, told).right.mean()
         perplexity = evaluate(model, given.text, CONTEXT).perplexity
-        found.append((float(sizes.total), float(sizes.block_bytes), perplexity, float(right)))
-    names = ("bytes", "block_bytes", "perplexity", "recall")
+        memory, speed = running(model)[1] * 1e6, pace(model, given.model)
+        found.append((float(sizes.total), float(sizes.block_bytes), perplexity, float(right), memory, speed))
+    names = ("bytes", "block_bytes", "perplexity", "recall", "memory", "speed")
     columns = zip(names, zip(*found, strict=True), strict=True)
     return xr.Dataset({name: ("storage", list(column)) for name, column in columns}, {"storage": list(STORAGES)})
 
@@ -129,3 +131,13 @@ def running(model, n_tokens: int = 100) -> tuple[float, float]:
         next(steps)
     seconds = time.perf_counter() - begun
     return n_tokens / seconds, sum(p.numel() * p.element_size() for p in model.parameters()) / 1e6
+
+
+def pace(model, other, n_rounds: int = 10) -> float:
+    """Tokens a second over those of another model, each in the fastest of so many rounds in which they take turns.
+
+    What else the machine does can only slow a round down.
+    """
+    checks.whole("n_rounds", n_rounds, 1)
+    speeds = [(running(model)[0], running(other)[0]) for _ in range(n_rounds)]
+    return float(np.divide(*np.max(speeds, axis=0)))

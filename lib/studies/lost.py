@@ -219,14 +219,15 @@ def relearning_curves(found: xr.Dataset) -> xr.Dataset:
 
 
 def variant_curves(found: xr.Dataset, part: Sequence[str]) -> xr.Dataset:
-    """A sweep of `variants`: quality against size in KB, a curve for each storage, along sparsity."""
+    """A sweep of `variants`: quality and speed against size in KB, a curve for each storage, along sparsity."""
     dense = found.perplexity.sel(sparsity=0.0, storage="fp16", drop=True)
-    sizes = {"file": found.bytes / 1000, "blocks": found.block_bytes / 1000}
+    sizes = {"file": found.bytes / 1000, "blocks": found.block_bytes / 1000, "memory": found.memory / 1000}
     place = xr.concat([sizes[name] for name in part], xr.Variable("part", list(part))).mean("seed")
     shown = {}
     for name in STORAGES:
         shown[f"perplexity_{name}"] = (found.perplexity / dense).sel(storage=name, drop=True)
         shown[f"recall_{name}"] = found.recall.sel(storage=name, drop=True)
+        shown[f"speed_{name}"] = found.speed.sel(storage=name, drop=True)
     return spread(xr.Dataset(shown), *shown).assign(
         {f"size_{name}": place.sel(storage=name, drop=True) for name in STORAGES}
     )

@@ -1,5 +1,7 @@
 """Single questions and stored variants."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -58,6 +60,7 @@ def test_bytes_follow_from_the_format(stored):
     assert share[2] == pytest.approx(0.4 / 4 + 1 / 16 + scales, abs=0.006)
     assert (np.diff(found.bytes) < 0).all()
     assert (found.bytes > found.block_bytes).all()
+    assert (found.memory == 4 * sum(p.numel() for p in given.model.parameters())).all()
 
 
 def test_eight_bits_cost_nothing_that_can_be_seen(stored):
@@ -71,3 +74,13 @@ def test_zeros_are_neither_faster_nor_smaller_while_they_run(stored):
     dense, pruned = (assistant.running(m, 30) for m in (given.model, given.pruned("magnitude", 0.6)))
     assert dense[1] == pruned[1] == pytest.approx(4e-6 * sum(p.numel() for p in given.model.parameters()))
     assert 0.2 < pruned[0] / dense[0] < 5
+
+
+def test_a_model_twice_as_deep_is_slower(stored):
+    _, given = stored
+    double = copy.deepcopy(given.model)
+    double.model.layers.extend(copy.deepcopy(double.model.layers))
+    double.config.num_hidden_layers *= 2
+    for i, layer in enumerate(double.model.layers):
+        layer.self_attn.layer_idx = i
+    assert 0.2 < assistant.pace(double, given.model, 3) < 0.85

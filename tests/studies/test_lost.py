@@ -98,11 +98,14 @@ def test_sizes_and_quality_stand_side_by_side():
     perplexity = np.array([[[2.0, 2.2, 3.0], [4.0, 4.2, 5.0]]] * 2)
     values = {"perplexity": perplexity, "recall": 1 / perplexity}
     values |= {"bytes": 1e4 / perplexity, "block_bytes": 1e3 / perplexity}
+    values |= {"memory": np.full_like(perplexity, 2e4), "speed": 1 + perplexity / 10}
     found = xr.Dataset({name: (tuple(grid), value) for name, value in values.items()}, grid)
-    curves = lost.variant_curves(found, ["file", "blocks"])
+    curves = lost.variant_curves(found, ["file", "blocks", "memory"])
     assert curves.perplexity_int8.values.tolist() == [1.1, 2.1]
     assert curves.size_fp16.sel(part="file").values.tolist() == [5, 2.5]
     assert curves.size_int4.sel(part="blocks").values.tolist() == pytest.approx([1 / 3, 0.2])
+    assert (curves[[f"size_{name}" for name in grid["storage"]]].sel(part="memory").to_dataarray() == 20).all()
+    assert curves.speed_int8.values.tolist() == pytest.approx([1.22, 1.42])
 
 
 @pytest.mark.parametrize("name", ["decline", "named", "relearned", "inspected", "variants"])

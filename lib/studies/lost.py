@@ -142,13 +142,18 @@ def trusted(cases: xr.Dataset, taught: xr.Dataset) -> dict[str, np.ndarray]:
     }
 
 
-def beside(cases: xr.Dataset, taught: xr.Dataset) -> dict[str, float]:
-    """What stands beside the verdict of C6: savings at .6, drowned facts, and the worst kind in Llama-3 style."""
+def beside(cases: xr.Dataset, taught: xr.Dataset, declined: xr.Dataset) -> dict[str, float]:
+    """What stands beside the verdict of C6: savings at .6, drowned facts, and the worst kind in Llama-3 style.
+
+    Also, from a sweep of `decline`, the fewest retrieval failures of a model where the claim reads savings.
+    """
     saved = taught.savings.sel(RELEARNED | {"sparsity": 0.6})
     apart = measure("the same at .6", (saved.sel(kind=MISLAID) - saved.sel(kind=FORGOTTEN)).values)
     worst = rightly(cases.sel(recipe="llama3")).min("planted").mean()
     shown = {f"savings_60_{end}": getattr(apart, end) for end in ("value", "low", "high")} | {"worst_llama3": worst}
     shown |= {"saved_found": saved.sel(kind=MISLAID).mean(), "saved_forgotten": saved.sel(kind=FORGOTTEN).mean()}
+    place = RELEARNED | {"method": "sparsegpt", "verdict": MISLAID}
+    shown["mislaid_least"] = declined.verdicts.sel(place).sum(["group", "rate"]).min()
     shown["drowned_least"] = rightly(cases.sel(recipe=RELEARNED["recipe"])).sel(planted=MISLAID).min()
     return {name: float(value) for name, value in shown.items()}
 

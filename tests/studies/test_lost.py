@@ -50,7 +50,11 @@ def test_the_worst_kind_is_the_one_that_is_named_rightly_least():
     worst, apart, kept = lost.trusted(cases, taught).values()
     assert worst.tolist() == [0.75, 0.75] and kept.tolist() == [0.01, 0.01]
     np.testing.assert_allclose(apart, [0.5, 0.3])
-    shown = lost.beside(cases, taught)
+    grid = {"recipe": ["llama2", "llama3"], "method": ["wanda", "sparsegpt"], "sparsity": [0.6, 0.7], "seed": [0, 1],
+            "group": ["A", "B"], "rate": range(3), "verdict": list(VERDICTS)}  # fmt: skip
+    verdicts = np.arange(2.0**5 * 15).reshape([len(values) for values in grid.values()])
+    shown = lost.beside(cases, taught, xr.Dataset({"verdicts": (tuple(grid), verdicts)}, grid))
+    assert shown["mislaid_least"] == verdicts[0, 1, 1, 0, :, :, VERDICTS.index(MISLAID)].sum()
     assert shown["savings_60_value"] == pytest.approx(0.4) and shown["worst_llama3"] == 0.75
     assert shown["drowned_least"] == pytest.approx(0.9)
     assert shown["saved_found"] == pytest.approx(0.55) and shown["saved_forgotten"] == pytest.approx(0.15)

@@ -111,7 +111,7 @@ def published(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) 
         caption="WikiText-2 for the published models, each over its own dense perplexity at the same context (Llama-2 "
         "4096 tokens, the others 2048); our models on text of their own world, mean and range over three. "
         "Llama-3-8B by magnitude, at 407, lies off the scale. 4:8 and 2:4: four of every eight, two of every four "
-        "neighboring weights go. Of OPT only SparseGPT at 50 % is shown.",
+        "neighbouring weights go. Of OPT only SparseGPT at 50 % is shown.",
         start=start,
     )  # fmt: skip
 
@@ -209,7 +209,7 @@ def patterns(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -
         title="One half, in five patterns",
         caption="Recorded: mean and range over three trained models. Row, layer, global: the weights of one output, of "
         "one matrix, of all blocks compete, the last by magnitude alone; 4:8, 2:4: four of eight, two of four "
-        "neighbors go.",
+        "neighbours go.",
         start=start,
     )  # fmt: skip
 

@@ -47,7 +47,7 @@ def inspector(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) 
         [
             Panel([Text(name, label, source="recorded") for name, label in told.items()], x=Axis()),
             Panel([Bars("probability", "probability of each answer", source="recorded")],
-                  x=Axis("answer", "answer"), y=Axis(label="probability", limits=(0, 1))),
+                  x=Axis("answer"), y=Axis(label="probability", limits=(0, 1))),
         ],
         name="inspector",
         title="One fact in a pruned model",
@@ -134,7 +134,7 @@ def relearning(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0)
                   y=Axis(label="share recalled", limits=(0, 1.02))),
             Panel([Bars("savings", "savings over facts never told", low="savings_low", high="savings_high",
                         source="recorded")],
-                  x=Axis("kind", "verdict"), y=Axis(label="savings", limits=(-1, 1))),
+                  x=Axis("kind", "verdict"), y=Axis(label="savings", limits=(-0.1, 1))),
         ],
         name="relearning",
         title="Lost facts are taught again",
@@ -155,7 +155,7 @@ def sizes(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> E
         ]
         for quality in ("perplexity", "recall", "speed")
     }  # fmt: skip
-    size = Axis(label="size, KB")
+    size = Axis(label="size, KB", log=True)
     return figure(
         recipe, found, seed,
         [

@@ -60,6 +60,24 @@ def layers(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> 
     )  # fmt: skip
 
 
+def idea(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Explorer:
+    """Recall and perplexity of both styles against sparsity: chapters 7 and 8 in one picture."""
+    panels = []
+    for name, label, bounds in (("recall", RECALL, (0, 1.1)), ("perplexity", RATIO, (0.9, 10))):
+        drawn = [_recorded(Line, f"{name}_{r}", f"{style} style", i) for i, (r, style) in enumerate(STYLES.items())]
+        panels.append(Panel(drawn, x=SPARSITY, y=Axis(label=label, log=name == "perplexity", limits=bounds)))
+    return figure(
+        recipe, found, seed,
+        [Select("method", "method", options={m: NAMES[m] for m in PLAIN})],
+        panels,
+        name="fewer-weights",
+        title="Fewer weights, fewer facts",
+        caption="Recorded: mean and range over three trained models of each style. A perplexity above 10 is off the "
+        "scale.",
+        start=start,
+    )  # fmt: skip
+
+
 def limits(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -> Explorer:
     """Perplexity and recall against sparsity, with the limit of each method."""
     panels = []

@@ -59,6 +59,13 @@ def limit_curves(found: xr.Dataset, loss: Sequence[float], measured: xr.Dataset)
     )
 
 
+def idea_curves(found: xr.Dataset) -> xr.Dataset:
+    """A sweep of `course`: ratios to dense, a variable for each style."""
+    ratio = ratios(found)
+    curves = {f"{name}_{r}": ratio[name].sel(recipe=r, drop=True) for name in ratio for r in STYLES}
+    return spread(xr.Dataset(curves), *curves)
+
+
 def _places(values: xr.Dataset, dim: str, name: str) -> xr.Dataset:
     """`dim` as places without names, so that an axis of numbers can hold them."""
     return values.rename({dim: name}).drop_vars(name)

@@ -182,6 +182,7 @@ def limits():
     layers, recorded, partial, plain = lib.studies.layers, lib.studies.recorded, functools.partial, studies.PLAIN
     yield live.layers, Recipe(layers.layer_errors, {"recipe": ["llama2", "llama3"], "sparsity": [0.4, 0.6]},
                               layers.layer_curves, "sparsity", fixed={"models": layers.fingerprint()})
+    yield live.idea, studies.recipe("limits", curves.idea_curves, plain)
     courses = studies.recipe("limits", None, studies.METHODS).run([0, 1])
     place = {"recipe": "llama2", "seed": 0, "sparsity": 0.6, "method": list(plain)}
     measured = studies.ratios(courses).sel(place, drop=True)
@@ -222,7 +223,7 @@ NAMES = {  # in the order in which a chapter yields them
     "dynamics": "modes fluctuations trade schedules switch drift two-layers sanger",
     "landscape": "starts line curvature spectrum fluctuation barriers",
     "attention": "pattern contexts heads beside widths freezing truncation",
-    "limits": "layers limits published hypotheses parts calibration patterns",
+    "limits": "layers idea limits published hypotheses parts calibration patterns",
     "forgetting": "inspector decline errors cases relearning sizes",
 }
 

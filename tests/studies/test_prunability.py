@@ -94,6 +94,16 @@ def test_curves_hold_limits_and_denominators():
     assert float(curves.again_share.sel(denominator="all parameters", recipe="llama2")[0]) == pytest.approx(0.42)
 
 
+def test_the_idea_is_drawn_for_both_styles():
+    found = sweep({"llama3": -0.05})
+    curves, ratio = limit_curves.idea_curves(found), prunability.ratios(found)
+    for style in ("llama2", "llama3"):
+        one = ratio.perplexity.sel(recipe=style)
+        np.testing.assert_allclose(curves[f"perplexity_{style}"], one.mean("seed"))
+        np.testing.assert_allclose(curves[f"perplexity_{style}_high"], one.max("seed"))
+    assert not curves.recall_llama2.equals(curves.recall_llama3)
+
+
 def test_knowledge_is_drawn_for_the_models_that_know_it():
     found = sweep({"llama3": -0.05})
     bits = xr.DataArray(np.outer(np.arange(1, 6), [1, 1, 1.0]), {"recipe": [*limits.MODELS][::-1], "seed": [0, 1, 2]})

@@ -41,7 +41,8 @@ def least_squares(weight: Tensor, gone: Tensor, hessian: Tensor) -> Tensor:
 def _pruned(weight: Tensor, hessian: Tensor, settings: Settings, place: tuple[int, int]) -> dict[str, Tensor]:
     upper, damping = surgeon.factor(hessian.clone())  # which is overwritten
     sparse = surgeon.sweep(weight, upper.float(), settings)
-    damped = hessian + damping * hessian.diagonal().mean() * torch.eye(len(hessian), dtype=hessian.dtype)
+    damped = hessian.clone()
+    damped.diagonal().add_(damping * hessian.diagonal().mean())
     scores = {
         "random": criteria.random(weight, settings.seed, *place),
         "magnitude": criteria.magnitude(weight),

@@ -104,5 +104,6 @@ def _resume(file: Path, made: str, model: nn.Module, optimizer: torch.optim.Opti
         for name, p in model.named_parameters():
             p.copy_(tensors[f"weights.{name}"])
             moments = {moment: tensors[f"{moment}.{name}"].to(p.device) for moment in ("exp_avg", "exp_avg_sq")}
-            optimizer.state[p] = {"step": torch.tensor(float(len(losses))), **moments}
+            step = torch.tensor(float(len(losses)), device=p.device)  # where a fused optimizer looks for it
+            optimizer.state[p] = {"step": step, **moments}
     return losses

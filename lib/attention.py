@@ -201,7 +201,7 @@ def holding(logits: Tensor, share: float) -> Tensor:
     A logit of -inf is a key that is not seen.
     """
     checks.scalar("share", share, 0, 1, open_low=True)
-    weights, order = logits[..., 1:].exp().sort(-1, descending=True)
+    weights, order = logits[..., 1:].softmax(-1).sort(-1, descending=True)
     enough = (weights.cumsum(-1) - weights < share * weights.sum(-1, keepdim=True)) & (weights > 0)
     kept = torch.ones_like(logits, dtype=torch.bool)
     kept[..., 1:].scatter_(-1, order, enough)

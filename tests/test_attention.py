@@ -207,6 +207,11 @@ def test_keys_that_hold_a_share_are_those_that_density_counts(share):
     assert (logits[:, 1:].masked_fill(~kept[:, 1:], torch.inf).min(-1).values >= dropped).all()
 
 
+def test_keys_that_hold_a_share_depend_on_differences_alone():
+    logits = draws(5, 20, 2.0)
+    assert torch.equal(attention.holding(logits + 1000, 0.8), attention.holding(logits, 0.8))
+
+
 def test_keys_ahead_are_never_kept():
     logits = draws(6, 6).masked_fill(torch.ones(6, 6, dtype=torch.bool).triu(1), -torch.inf)
     assert torch.equal(attention.holding(logits, 1.0), logits > -torch.inf)

@@ -31,7 +31,8 @@ def prune(
 
     `calibration` (n_sequences, length) are token ids, which Wanda and SparseGPT need. The settings are those of
     `criteria.Settings`; sparsity is .5 where neither it nor a pattern is given. BadSetting before anything is changed
-    where a setting, the model or the calibration will not do.
+    where a setting, the model or the calibration will not do; where the states overflow on their way, it names the
+    layer, and the blocks before that one are pruned already.
     """
     begun = time.perf_counter()
     settings = Settings(method, sparsity, pattern, scope, seed)

@@ -59,8 +59,9 @@ def encoded(model, tokenizer, prompt: str, n_new: int) -> list[int]:
 
 def written(tokenizer, prompt: list[int], new: list[int], stop: str | None = None) -> str:
     """What new tokens add to a prompt's text, special ones left out, up to the first `stop`."""
-    before = tokenizer.decode(prompt, skip_special_tokens=True)
-    text = tokenizer.decode([*prompt, *new], skip_special_tokens=True)[len(before) :]
+    how = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}  # as it was written
+    before = tokenizer.decode(prompt, **how)
+    text = tokenizer.decode([*prompt, *new], **how)[len(before) :]
     return text if stop is None else text.split(stop, 1)[0]
 
 

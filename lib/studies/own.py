@@ -65,7 +65,7 @@ def measure(
 
     def judge(folder: Path | str) -> tuple[float, float]:
         model = load(folder, device)
-        perplexity = evaluate(model, read.flatten(), read.shape[1]).perplexity
+        perplexity = evaluate(model, read.flatten(), read.shape[1], batch=1).perplexity
         if not asked:
             return perplexity, math.nan
         answers = generate(model, tokenizer, [prompt for prompt, _ in asked], N_NEW)

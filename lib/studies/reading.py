@@ -31,7 +31,7 @@ N_TEXTS = 24
 SHOWN = 8  # layers, and heads, whose pattern is drawn
 CLASSES = 2 ** np.arange(4, int(np.log2(recipes.CONTEXT)) + 1)  # contexts at which a class begins, the last its end
 WAYS = ("strongest", "random")
-CHUNK = 8  # texts that are read at a time
+CHUNK = 8  # texts that are read at a time, at most
 
 
 def contexts(longest: int = LONGEST) -> list[int]:
@@ -135,10 +135,11 @@ def measure(
         for name, values in here.items():
             found[name][rows.layer, rows.context] += values.double().sum(0).cpu().numpy() / len(tokens)
 
-    for begin in range(0, len(tokens), CHUNK):
-        shown = tokens[begin : begin + CHUNK]
+    begin = 0
+    for shown in tokens.tensor_split(-(-len(tokens) // CHUNK)):  # alike in size: a text alone has no next one's query
         own = _own_document(shown, model.config.bos_token_id)
         attention.read(model, shown, context, take)
+        begin += len(shown)
     return _labelled(found, context, share, alignment).assign(trained=model.config.max_position_embeddings)
 
 

@@ -1,5 +1,7 @@
 """Generation against that of transformers, and sampling against the softmax."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -70,6 +72,17 @@ def test_an_answer_keeps_its_leading_space(tokenizer):
     assert whole[: len(head)] == head
     assert generation.written(tokenizer, head, whole[len(head) :]) == " in London"
     assert generation.written(tokenizer, head, [*whole[len(head) :], 2], stop="Lon") == " in "
+
+
+def test_an_answer_is_not_tidied(tokenizer):
+    """Llama-3's tokenizers ask for it; transformers would warn, between the words of a chat, that it does not."""
+    ids = tokenizer("In Paris ,", add_special_tokens=False)["input_ids"]
+    tidy = copy.deepcopy(tokenizer)
+    tidy.clean_up_tokenization_spaces = True
+    tidy.clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output = True
+    prompt = tokenizer("born", add_special_tokens=False)["input_ids"]
+    assert generation.written(tidy, prompt, ids) == generation.written(tokenizer, prompt, ids)
+    assert generation.written(tidy, prompt, ids).endswith("Paris ,")
 
 
 def test_samples_follow_the_softmax(model):

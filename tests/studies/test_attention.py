@@ -80,7 +80,7 @@ def test_foreign_density_is_that_of_the_next_texts_queries(found, tokens):
     def take(rows):
         expected.setdefault(rows.layer, []).append(attention.density(rows.foreign[..., 1:], [0.9])[..., 0])
 
-    for chunk in tokens.split(reading.CHUNK):
+    for chunk in tokens.tensor_split(-(-len(tokens) // reading.CHUNK)):
         attention.read(llama(), chunk, [64], take)
     for layer, parts in expected.items():
         here = found.foreign.sel(layer=layer + 1, context=64, counted="all but the first", share=0.9)
@@ -105,6 +105,12 @@ def test_summary_speaks_of_the_claims_keys_and_share(found):
             exponent.append(np.polyfit(log_n, own.entropy, 1)[0])
     gap = np.abs(np.array(exponent) - 1 + np.array(growth) / 2).mean()
     assert said["heads_gap"] == pytest.approx(gap)
+
+
+def test_no_text_is_left_to_read_alone(tokens, monkeypatch):
+    monkeypatch.setattr(reading, "CHUNK", len(tokens) - 1)
+    found = reading.measure(llama(), tokens, [16])
+    assert np.isfinite(found.foreign).all()
 
 
 def test_one_text_has_no_foreign_query(tokens):

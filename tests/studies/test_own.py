@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from transformers import LlamaForCausalLM
 
 from lib.checks import BadSetting
 from lib.pruning import evaluate, load, load_tokenizer, prune
@@ -55,6 +56,19 @@ def test_every_method_and_a_list_of_questions(home, monkeypatch):
     assert float(all_[1]) == pytest.approx(0.5 * found.attrs["block_share"])
     one = limit_curves.own_curves(found.sel({"method": ["magnitude"]}))
     assert np.isnan(one.perplexity_wanda).all() and math.isfinite(one.perplexity_magnitude[1])
+
+
+def test_windows_are_read_one_by_one(home, monkeypatch):
+    """The logits of eight windows over a large vocabulary take more memory than the model."""
+    real, seen = LlamaForCausalLM.forward, []
+
+    def forward(model, tokens, **settings):
+        seen.append(tuple(tokens.shape))
+        return real(model, tokens, **settings)
+
+    monkeypatch.setattr(LlamaForCausalLM, "forward", forward)
+    own.measure(home / "mine", home / "text.txt", sparsities=[0.0], methods=["magnitude"], context=64)
+    assert set(seen) == {(1, 64)}
 
 
 def test_bad_input_is_named(home, tmp_path):

@@ -16,7 +16,9 @@ from lib import files
 from lib.checks import BadSetting
 from lib.pruning.encoding import NAMES
 
-_WEIGHTS = (".safetensors", ".index.json", ".bin", ".pt", ".pth", ".gguf", ".part")  # not copied beside new weights
+_WEIGHTS = (  # not copied beside new weights
+    ".safetensors", ".index.json", ".bin", ".pt", ".pth", ".gguf", ".h5", ".msgpack", ".onnx", ".onnx_data", ".part",
+)  # fmt: skip
 
 
 class Header:

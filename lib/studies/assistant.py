@@ -125,10 +125,10 @@ def running(model, n_tokens: int = 100) -> tuple[float, float]:
     """Tokens a second of one answer, token by token, and the megabytes that the weights take meanwhile."""
     checks.whole("n_tokens", n_tokens, 1)
     steps = continuation(model, torch.ones((1, 1), dtype=torch.long))
-    next(steps)
+    next(steps).item()
     begun = time.perf_counter()
     for _ in range(n_tokens):
-        next(steps)
+        next(steps).item()  # as one who reads it: until then a GPU may still be at work
     seconds = time.perf_counter() - begun
     return n_tokens / seconds, sum(p.numel() * p.element_size() for p in model.parameters()) / 1e6
 

@@ -98,6 +98,21 @@ def test_one_file_takes_what_packed_bytes_says(plain, tmp_path, kind):
         assert sizes.total == (tmp_path / name / "packed.safetensors").stat().st_size
 
 
+def test_the_same_weights_in_other_formats_stay_behind(plain, tmp_path):
+    folder = plain()
+    beside = {"tokenizer.model", "chat_template.jinja", "generation_config.json", "LICENSE"}
+    weights = {"pytorch_model.bin", "pytorch_model.bin.index.json", "consolidated.00.pth", "tf_model.h5",
+               "flax_model.msgpack", "model.onnx", "model.onnx_data"}  # fmt: skip
+    for name in beside | weights:
+        (folder / name).touch()
+    (folder / "original").mkdir()
+    pruning.pack(folder, tmp_path / "packed")
+    pruning.stream(folder, tmp_path / "streamed")
+    for out in (tmp_path / "packed", tmp_path / "streamed"):
+        names = {path.name for path in out.iterdir()}
+        assert beside < names and not (weights | {"original"}) & names
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("sparsity", [0, 0.6])

@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 import pytest
+import torch
 
 from lib.biographies import ATTRIBUTES, UNSEEN, Question, people, questions
 from lib.pruning.linears import layers
@@ -67,6 +68,24 @@ def test_eight_bits_cost_nothing_that_can_be_seen(stored):
     found, _ = stored
     assert float(abs(np.log(found.perplexity[1] / found.perplexity[0]))) < 0.02
     assert float(abs(found.recall[1] - found.recall[0])) < 0.05
+
+
+def test_a_token_is_there_before_the_next_is_asked_for(monkeypatch):
+    """As in an answer; a GPU would otherwise be timed while it is still at work."""
+    told, model = [], torch.nn.Linear(2, 2)
+
+    class Token:
+        def item(self):
+            told.append("there")
+
+    def steps(*_):
+        while True:
+            told.append("asked for")
+            yield Token()
+
+    monkeypatch.setattr(assistant, "continuation", steps)
+    assistant.running(model, 2)
+    assert told == ["asked for", "there"] * 3
 
 
 def test_zeros_are_neither_faster_nor_smaller_while_they_run(stored):

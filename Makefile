@@ -21,6 +21,7 @@ test: .venv/ready
 
 serve:
 	@test -e _build/html/index.html || { echo "There is no book yet: run 'make book' first." >&2; exit 1; }
+	@$(PYTHON) -c 'import socket; socket.create_server(("127.0.0.1", $(PORT))).close()' 2>/dev/null || { echo "Port $(PORT) is not free: name another with PORT=..." >&2; exit 1; }
 	@echo "http://127.0.0.1:$(PORT)/ (Ctrl-C ends it)"
 	@$(PYTHON) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 

@@ -33,6 +33,13 @@ def naming(file: Path) -> Iterator[None]:
         raise
 
 
+def _umask() -> int:
+    """What this process takes from the permissions of its files, which can only be read by setting it."""
+    found = os.umask(0)
+    os.umask(found)
+    return found
+
+
 @contextmanager
 def aside(file: Path) -> Iterator[Path]:
     """The name to write under, which becomes `file` when all went well; OSError leaves an earlier file as it was."""
@@ -40,6 +47,7 @@ def aside(file: Path) -> Iterator[Path]:
     try:
         with naming(file):
             yield part
+            part.chmod(0o666 & ~_umask())  # safetensors' own are for their owner alone
             os.replace(part, file)
     finally:
         part.unlink(missing_ok=True)

@@ -74,11 +74,19 @@ def sweep(
 def source_hash(function: Callable) -> str:
     """Hash of the code that a point depends on, so that no point outlives a change of the science.
 
-    That is the function's module and what it imports of this library; all of the library where it stands elsewhere.
+    That is the function's module and what it imports of this library. Of a function from elsewhere it is all of the
+    library, the file in which it stands, and its own text: that is all there is of one in a notebook, whose helpers
+    in other cells do not count. ValueError where it has no text.
     """
-    file = Path(inspect.getsourcefile(function))
-    files = _imported(file) if file.is_relative_to(LIBRARY) else frozenset(LIBRARY.rglob("*.py"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(files))).hexdigest()
+    file = Path(inspect.getsourcefile(function) or "")
+    if file.is_relative_to(LIBRARY):
+        return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(_imported(file)))).hexdigest()
+    try:
+        own = inspect.getsource(function)
+    except OSError as error:
+        raise ValueError("function must stand in a file or in a notebook's cell, so that its text is known.") from error
+    files = [*LIBRARY.rglob("*.py"), *([file] if file.is_file() else [])]
+    return hashlib.sha256(own.encode() + b"".join(file.read_bytes() for file in sorted(files))).hexdigest()
 
 
 def _imported(file: Path) -> set[Path]:
@@ -126,10 +134,7 @@ def _plain(value):
 
 
 def _key(function: Callable, along: str | None, settings: dict) -> str:
-    own = inspect.getsource(function) if not function.__module__.startswith("lib.") else ""
-    text = json.dumps(
-        [function.__module__, function.__qualname__, own, along, settings], sort_keys=True, default=_plain
-    )
+    text = json.dumps([function.__module__, function.__qualname__, along, settings], sort_keys=True, default=_plain)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 

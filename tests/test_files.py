@@ -28,6 +28,17 @@ def test_a_full_disk_names_the_file_and_leaves_the_earlier_one(tmp_path, files_o
     assert file.stat().st_size > 1000 and list(tmp_path.iterdir()) == [file]
 
 
+@pytest.mark.parametrize("mask", [0o022, 0o027])
+def test_files_have_the_permissions_that_the_reader_gives(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        files.save(tmp_path / "tensors", {"a": torch.ones(3)}, {})
+        files.write(tmp_path / "json", {})
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o666 & ~mask}
+
+
 def test_what_rust_says_has_its_number(tmp_path):
     """Tokenizers raise a bare Exception, safetensors one of its own; what is neither goes through."""
     empty = tokenizers.Tokenizer(tokenizers.models.BPE())

@@ -99,6 +99,26 @@ def test_points_do_not_outlive_the_science(tmp_path, monkeypatch):
     assert len(CALLS) == 2
 
 
+def test_points_of_a_readers_script_do_not_outlive_its_helpers(tmp_path):
+    script = "def helper(a):\n    return {}\n\n\ndef mine(a, seed):\n    return {{'value': helper(a)}}\n"
+    found = []
+    for i, said in enumerate(("a", "2 * a")):
+        folder = tmp_path / str(i)  # the same file, without waiting for its time of change
+        folder.mkdir()
+        (folder / "script.py").write_text(script.format(said))
+        space = {"__name__": "script"}
+        exec(compile((folder / "script.py").read_text(), folder / "script.py", "exec"), space)
+        found.append(float(sweep(space["mine"], {"a": [3]}, cache=tmp_path / "cache").value.squeeze()))
+    assert found == [3, 6]
+
+
+def test_a_function_without_a_text_is_refused(tmp_path):
+    space = {"__name__": "nowhere"}
+    exec("def mine(a, seed):\n    return {'value': a}\n", space)
+    with pytest.raises(ValueError, match="must stand in a file"):
+        sweep(space["mine"], {"a": [3]}, cache=tmp_path)
+
+
 def test_merged_file_is_netcdf_and_a_full_disk_leaves_the_old_one(tmp_path, monkeypatch):
     path = tmp_path / "results" / "product.nc"
     found = sweep(product, {"a": [1, 2], "b": [3]}, path=path, cache=tmp_path / "cache")

@@ -22,6 +22,7 @@ RECIPES = {
 }
 RATIO = "perplexity over that of the dense model"
 RECALL = "recall over that of the dense model"
+OFF_SCALE = 100  # times the dense perplexity: no language any more
 SPARSITY = Axis("sparsity", "share of block weights pruned")
 KINDS = {"q": "queries", "k": "keys", "v": "values", "o": "attention output", "gate": "MLP gate", "up": "MLP up",
          "down": "MLP down"}  # fmt: skip
@@ -235,11 +236,13 @@ def patterns(recipe: Recipe, found: xr.Dataset, start: Mapping, seed: int = 0) -
 def own(found: xr.Dataset, name: str = "own") -> Explorer:
     """A reader's own model at the sparsities asked for."""
     shown = Select("denominator", "pruned share of")
+    highest = max(float(found[f"perplexity_{m}"].max()) for m in PLAIN)  # nan where every model overflows
+    highest = min(1.1 * highest, OFF_SCALE) if highest > 2 else 2.2
     panels = [
         Panel([Points(f"{kind}_{m}", NAMES[m], x="share", color=i) for i, m in enumerate(PLAIN)],
               x=Axis("share", "share pruned", limits=(0, 1)), y=axis)
         for kind, axis in (
-            ("perplexity", Axis(label=RATIO, log=True)),
+            ("perplexity", Axis(label=RATIO, log=True, limits=(0.9, highest))),
             ("recall", Axis(label=RECALL, limits=(0, 1.1))),
         )
         if bool(found[f"{kind}_{PLAIN[0]}"].notnull().any())

@@ -31,7 +31,7 @@ def sequences(
     if n == 0:
         raise checks.BadSetting(
             f"{file} must have at least the {context} tokens of one sequence, and has {len(ids)}; "
-            "give a longer text or a smaller context."
+            "give a longer text."
         )
     return torch.tensor(ids[: n * context]).reshape(n, context)
 
@@ -42,7 +42,8 @@ def read_text(name: str, file: str | Path, letters: int = -1) -> str:
         with open(file, encoding="utf-8") as opened:
             text = opened.read(letters)
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise checks.BadSetting(f"{name} must be a text file, and {file} is none.") from error
+        wrong = "is a folder" if isinstance(error, IsADirectoryError) else "does not exist"
+        raise checks.BadSetting(f"{name} must be a text file, and {file} {wrong}.") from error
     except UnicodeDecodeError as error:
         raise checks.BadSetting(f"{file} must be a text in UTF-8, and is binary.") from error
     if "\0" in text:

@@ -19,7 +19,7 @@ def _unpack(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from lib.pruning.calibration import read_text
+    from lib.pruning.calibration import CONTEXT, read_text
     from lib.pruning.evaluation import evaluate
     from lib.pruning.reading import load, load_tokenizer
 
@@ -28,10 +28,13 @@ def _evaluate(options: argparse.Namespace) -> None:
     rows = [load_tokenizer(at)(text, add_special_tokens=False, verbose=False)["input_ids"] for at in folders]
     if rows[0] != rows[-1]:
         raise BadSetting(f"{options.dense} has another tokenizer, so its perplexity cannot be compared.")
-    settings = {"characters": len(text), "batch": options.batch}
-    results = [evaluate(load(at, options.device), rows[0], options.context, **settings) for at in folders]
+    settings, results = {"characters": len(text), "batch": options.batch}, []
+    for at in folders:
+        model = load(at, options.device)
+        context = options.context or min(CONTEXT, model.config.max_position_embeddings)
+        results.append(evaluate(model, rows[0], context, **settings))
     found = results[0]
-    print(f"perplexity {found.perplexity:.4f} at context {options.context}, {found.n_tokens:,} tokens predicted")
+    print(f"perplexity {found.perplexity:.4f} at context {context}, {found.n_tokens:,} tokens predicted")
     print(f"bits per character {found.bits_per_character:.4f}")
     if options.dense:
         print(f"over dense {found.perplexity / results[1].perplexity:.4f} (dense {results[1].perplexity:.4f})")
@@ -66,7 +69,7 @@ def add(commands) -> None:
 
     evaluate = command("evaluate", _evaluate, "measure how well a model predicts a text", "MODEL_DIR")
     evaluate.add_argument("--text", required=True, metavar="FILE", help="text in UTF-8")
-    evaluate.add_argument("--context", type=int, required=True, help="tokens of a window")
+    evaluate.add_argument("--context", type=int, help="tokens of a window (2048, or as many as the model reads)")
     evaluate.add_argument("--dense", metavar="MODEL_DIR", help="the model before pruning, to compare with")
     evaluate.add_argument("--batch", type=int, default=1, help="windows read at once (%(default)s)")
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
+from tqdm import tqdm
 
 from lib import checks
 
@@ -39,7 +40,8 @@ def evaluate(model, tokens, context: int, *, characters: int | None = None, batc
     if tokens.min() < 0 or tokens.max() >= model.config.vocab_size:
         raise checks.BadSetting(f"tokens must be below the model's vocabulary of {model.config.vocab_size}.")
     nats = 0.0
-    for windows in tokens[: n_windows * context].view(n_windows, context).split(batch):
+    rows = tokens[: n_windows * context].view(n_windows, context).split(batch)
+    for windows in tqdm(rows, "evaluate", leave=False, delay=2):
         windows = windows.to(model.device).long()
         logits = model(windows, use_cache=False).logits[:, :-1]
         nats += functional.cross_entropy(logits.flatten(0, 1).float(), windows[:, 1:].flatten(), reduction="sum").item()

@@ -2,12 +2,14 @@
 
 import json
 import math
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from torch import Tensor
 
 from lib import checks
 from lib.pruning import calibration, evaluate, generate, load, load_tokenizer, streaming
@@ -23,7 +25,7 @@ N_NEW = 16  # tokens of an answer
 def check(model_dir: Path | str, text: Path | str, questions: Path | str = "") -> None:
     """BadSetting unless a Llama's folder and a text are named, both readable, or neither; so for a list of questions.
 
-    Reads no weights, so that a long run does not fail at its end.
+    Reads no weights, so that a long run does not fail at its end; neither does `windows`.
     """
     if bool(model_dir) != bool(text):
         raise checks.BadSetting("model_dir needs text, a file that the model is to read, and text needs model_dir.")
@@ -33,6 +35,14 @@ def check(model_dir: Path | str, text: Path | str, questions: Path | str = "") -
         Checkpoint(model_dir)
         calibration.read_text("text", str(text), calibration.LETTERS)  # the command line makes numbers of names
     _questions(questions)
+
+
+def windows(model_dir: Path | str, text: Path | str, context: int | None = None) -> tuple[Tensor, Tensor]:
+    """The sequences of a text, (n, context) each, to calibrate on and to read; BadSetting for fewer than two in all."""
+    found = calibration.sequences(text, model_dir, Whole(model_dir).llama, TOKENS, context)
+    if len(found) < 2:
+        raise checks.BadSetting(f"{text} must have two sequences of {found.shape[1]} tokens; give a longer text.")
+    return found[: len(found) // 2], found[len(found) // 2 :]
 
 
 def measure(
@@ -49,17 +59,14 @@ def measure(
 
     `text`: a UTF-8 file, whose first half calibrates and whose second half is read, in windows of `context` tokens
     (2048, or as many as the model reads). `questions`: a JSON list of {"prompt", "answer"}; right is an answer that
-    begins with the one given. Pruned models are streamed to disk and deleted; reading one takes it into memory.
+    begins with the one given. Pruned models are streamed to disk, beside the model or, where that cannot be written, to
+    the folder for temporary files (TMPDIR), and deleted; reading one takes it into memory.
     "block_share": block weights over all parameters. BadSetting for a bad model, text or list.
     """
     checks.number("sparsities", sparsities, 0, 0.99)
     for method in methods:
         checks.choice("method", method, METHODS)
-    source = Whole(model_dir)
-    windows = calibration.sequences(text, model_dir, source.llama, TOKENS, context)
-    if len(windows) < 2:
-        raise checks.BadSetting(f"{text} must have two sequences of {windows.shape[1]} tokens; give a longer text.")
-    shown, read = windows[: len(windows) // 2], windows[len(windows) // 2 :]
+    source, (shown, read) = Whole(model_dir), windows(model_dir, text, context)
     asked = _questions(questions)
     tokenizer = load_tokenizer(model_dir) if asked else None
 
@@ -72,6 +79,8 @@ def measure(
         right = [text.strip().startswith(answer) for (text,), (_, answer) in zip(answers, asked, strict=True)]
         return perplexity, float(np.mean(right))
 
+    beside = Path(model_dir).absolute().parent
+    place = beside if os.access(beside, os.W_OK) else None  # the system's folder for temporary files
     dense, found = judge(model_dir), []
     for method in methods:
         row = []
@@ -79,7 +88,7 @@ def measure(
             if sparsity == 0:
                 row.append(dense)
                 continue
-            with tempfile.TemporaryDirectory(dir=Path(model_dir).absolute().parent) as folder:
+            with tempfile.TemporaryDirectory(dir=place) as folder:
                 seen = shown if method in CALIBRATED else None
                 out = Path(folder) / "pruned"
                 streaming.stream(model_dir, out, method=method, sparsity=sparsity, calibration=seen, device=device)
@@ -89,7 +98,7 @@ def measure(
     share = sum(size for name, size in sizes.items() if name.endswith("_proj.weight")) / sum(sizes.values())
     coords = {"method": list(methods), "sparsity": list(sparsities)}
     variables = {name: (("method", "sparsity"), values[..., i]) for i, name in enumerate(("perplexity", "recall"))}
-    return xr.Dataset(variables, coords, {"context": windows.shape[1], "block_share": share})
+    return xr.Dataset(variables, coords, {"context": read.shape[1], "block_share": share})
 
 
 def _questions(file: Path | str | None) -> list[tuple[str, str]]:

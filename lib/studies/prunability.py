@@ -24,6 +24,8 @@ def check(seed: int, loss: float, model_dir: str = "", text: str = "", questions
     checks.whole("seed", seed, 0, 0)
     checks.scalar("loss", loss, 0, 0.9, open_low=True)
     own.check(model_dir, text, questions)
+    if model_dir:
+        own.windows(model_dir, text)
 
 
 @functools.cache

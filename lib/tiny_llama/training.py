@@ -12,7 +12,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from lib import checks, files
 from lib.measures import check_run
-from lib.tiny_llama.recipes import CONTEXT, Recipe, encode, texts, tokenizer, untrained
+from lib.tiny_llama.recipes import CONTEXT, RECIPES, Recipe, encode, texts, tokenizer, untrained
 
 LOGGED = 50  # steps over which a loss is averaged
 KEPT = 500  # steps between two checkpoints
@@ -63,7 +63,8 @@ def train(
     made = json.dumps({"recipe": asdict(recipe), "seed": seed, "course": asdict(course)})
     losses = _resume(checkpoint, made, model, optimizer) if checkpoint else []
     stop = n_steps if stop is None else min(stop, n_steps)
-    for step in tqdm(range(len(losses), stop), f"{recipe.style}, seed {seed}", stop, initial=len(losses)):
+    name = next((name for name, known in RECIPES.items() if known == recipe), recipe.style)
+    for step in tqdm(range(len(losses), stop), f"{name}, seed {seed}", stop, initial=len(losses)):
         shown = lessons[step * course.n_sequences :][: course.n_sequences].to(device)
         loss = forward(input_ids=shown, labels=shown, use_cache=False).loss
         optimizer.zero_grad()

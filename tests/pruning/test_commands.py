@@ -56,6 +56,8 @@ def test_evaluate_prints_what_the_function_measures(folder, tokenizer, tmp_path,
     assert not math.isclose(found.perplexity, before.perplexity, rel_tol=1e-3)
     assert main(arguments) == 0
     assert capsys.readouterr().out.splitlines() == told[:2]
+    assert main(arguments[:-2]) == 0
+    assert "at context 64, " in capsys.readouterr().out  # as many as the model reads
 
 
 @pytest.mark.parametrize("tokenizer", ["words"], indirect=True)

@@ -2,15 +2,18 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from transformers import LlamaForCausalLM
 
 from lib.checks import BadSetting
-from lib.pruning import evaluate, load, load_tokenizer, prune
-from lib.studies import limit_curves, own
+from lib.live import limits
+from lib.pruning import evaluate, load, load_tokenizer, pack, prune, stream
+from lib.studies import limit_curves, own, prunability
 from lib.tiny_llama import recipes
 from lib.tiny_llama.recipes import Recipe
 
@@ -100,10 +103,36 @@ def test_bad_input_is_named_before_a_long_run(home, tmp_path):
         ((str(tmp_path / "none"), text), "none is no directory"),
         ((str(tmp_path / "other"), text), "gpt2 model, not a Llama"),
         ((model, str(tmp_path / "none")), "text must be a text file"),
-        ((model, 5), "text must be a text file, and 5 is none"),
+        ((model, 5), "text must be a text file, and 5 does not exist"),
         ((model, str(empty)), "is empty"),
         ((model, text, str(empty)), "JSON list"),
         (("", "", str(empty)), "questions are for a model of your own"),
     ):
         with pytest.raises(BadSetting, match=named):
             own.check(*bad)
+    short = tmp_path / "short.txt"
+    short.write_text("one sentence, no more", "utf-8")
+    pack(model, tmp_path / "packed")
+    for bad, named in (((model, str(short)), "give a longer text"), ((str(tmp_path / "packed"), text), "is packed")):
+        own.check(*bad)  # which does for chapter 6
+        with pytest.raises(BadSetting, match=named):
+            prunability.check(0, 0.1, *bad)
+
+
+def test_a_folder_that_cannot_be_written_needs_no_writing(home, monkeypatch, tmp_path):
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != home)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    streamed = []
+    monkeypatch.setattr(own.streaming, "stream", lambda *at, **how: streamed.append(Path(at[1])) or stream(*at, **how))
+    own.measure(home / "mine", home / "text.txt", sparsities=[0.5], methods=["magnitude"], context=64)
+    assert [place.parent.parent for place in streamed] == [tmp_path]
+
+
+@pytest.mark.parametrize(("ratio", "highest"), [(1.01, 2.2), (7, 7.7), (4e5, 100), (np.nan, 2.2)])
+def test_the_scale_of_a_readers_figure_holds_the_points(ratio, highest):
+    grid = {"method": list(prunability.PLAIN), "sparsity": [0.0, 0.5]}
+    values = np.ones((3, 2))
+    values[:, 1] = ratio
+    found = xr.Dataset({name: (tuple(grid), values) for name in ("perplexity", "recall")}, grid, {"block_share": 0.7})
+    figure = limits.own(limit_curves.own_curves(found))
+    assert figure.spec["panels"][0]["y"]["limits"] == pytest.approx([0.9, highest])

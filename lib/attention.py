@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from scipy.special import log_ndtr, ndtr, ndtri
+from scipy.special import ndtr, ndtri
 from torch import Tensor
 
 from lib import checks
@@ -37,16 +37,6 @@ def entropy(logits: Tensor) -> Tensor:
     return -(log.exp() * log).sum(-1)
 
 
-def effective_share(logits: Tensor) -> Tensor:
-    """exp(entropy) of each row over its number of keys, (...), of logits (..., keys), `eq-attention-density`."""
-    return entropy(logits).exp() / logits.shape[-1]
-
-
-def participation(logits: Tensor) -> Tensor:
-    """Participation ratio 1 / (n sum a^2) of each row, (...), of logits (..., keys), `eq-attention-density`."""
-    return 1 / (logits.double().softmax(-1).square().sum(-1) * logits.shape[-1])
-
-
 def output_density(logits: Tensor, values: Tensor, alignments: Sequence[float] = ALIGNMENTS) -> Tensor:
     """Share of keys, strongest first, through which the output first aligns with the whole one, (..., alignments).
 
@@ -71,22 +61,6 @@ def gaussian_like(rng: np.random.Generator, logits: Tensor) -> Tensor:
 def gaussian_density(share: ArrayLike, deviation: ArrayLike) -> np.ndarray:
     """Density at which many Gaussian logits of that standard deviation hold `share`, `eq-attention-gaussian`."""
     return ndtr(ndtri(share) - np.asarray(deviation, float))
-
-
-def gaussian_effective_share(deviation: ArrayLike) -> np.ndarray:
-    """exp(entropy)/n of many Gaussian logits of that standard deviation, `eq-attention-effective`."""
-    return np.exp(-(np.asarray(deviation, float) ** 2) / 2)
-
-
-def gaussian_participation(deviation: ArrayLike) -> np.ndarray:
-    """Participation ratio of many Gaussian logits of that standard deviation, `eq-attention-effective`."""
-    return np.exp(-(np.asarray(deviation, float) ** 2))
-
-
-def gaussian_slope(share: ArrayLike, deviation: ArrayLike, growth: ArrayLike) -> np.ndarray:
-    """d log density / d log n where the deviation is so at n and grows by `growth` an e-fold, `eq-attention-slope`."""
-    z = ndtri(share) - np.asarray(deviation, float)
-    return -np.exp(-0.5 * z**2 - 0.5 * np.log(2 * np.pi) - log_ndtr(z)) * growth
 
 
 def freezing_exponent(growth: ArrayLike) -> np.ndarray:

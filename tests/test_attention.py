@@ -53,16 +53,14 @@ def test_uniform_and_single_keys_are_the_extremes():
     same, one = torch.zeros(40), torch.zeros(40).index_fill(0, torch.tensor(7), 50.0)
     np.testing.assert_allclose(attention.density(same, [0.5, 0.9]), [0.5, 0.9])
     np.testing.assert_allclose(attention.density(one, [0.5, 0.999]), [1 / 40, 1 / 40])
-    for measure, value in ((attention.effective_share, 1), (attention.participation, 1)):
-        assert measure(same).item() == pytest.approx(value)
-        assert measure(one).item() == pytest.approx(value / 40, rel=1e-6)
+    assert attention.entropy(same).item() == pytest.approx(np.log(40))
+    assert attention.entropy(one).item() == pytest.approx(0, abs=1e-6)
 
 
-def test_entropy_and_participation_by_definition():
+def test_entropy_by_definition():
     logits = draws(5, 30, 2.0)
     weights = np.exp(logits.numpy()) / np.exp(logits.numpy()).sum(-1, keepdims=True)
     np.testing.assert_allclose(attention.entropy(logits), stats.entropy(weights, axis=-1), rtol=1e-12)
-    np.testing.assert_allclose(attention.participation(logits), 1 / (30 * (weights**2).sum(-1)), rtol=1e-12)
 
 
 @pytest.mark.parametrize("deviation", [0.5, 1.0, 2.0])
@@ -72,12 +70,8 @@ def test_gaussian_closed_forms_meet_many_keys(deviation):
     np.testing.assert_allclose(
         attention.density(logits, shares).mean(0), attention.gaussian_density(shares, deviation), rtol=0.02
     )
-    effective = attention.gaussian_effective_share(deviation)
-    np.testing.assert_allclose(attention.effective_share(logits).mean(), effective, rtol=0.02)
-    if deviation < 2:  # at 2 the largest of 50 000 keys still decides
-        np.testing.assert_allclose(
-            attention.participation(logits).mean(), attention.gaussian_participation(deviation), rtol=0.02
-        )
+    effective = attention.entropy(logits).exp().mean() / 50_000
+    np.testing.assert_allclose(effective, np.exp(-(deviation**2) / 2), rtol=0.02)  # `eq-attention-effective`
 
 
 def test_slope_is_the_derivative_of_the_density():
@@ -86,7 +80,9 @@ def test_slope_is_the_derivative_of_the_density():
         deviations = np.sqrt(growth * (log_n + np.array([-step, step])))
         numeric = np.diff(np.log(attention.gaussian_density(0.9, deviations)))[0] / (2 * step)
         here = np.sqrt(growth * log_n)
-        assert attention.gaussian_slope(0.9, here, growth / (2 * here)) == pytest.approx(numeric, rel=1e-6)
+        z = stats.norm.ppf(0.9) - here
+        slope = -stats.norm.pdf(z) / stats.norm.cdf(z) * growth / (2 * here)  # `eq-attention-slope`
+        assert slope == pytest.approx(numeric, rel=1e-6)
 
 
 @pytest.mark.parametrize("growth", [0.0, 0.5, 1.0])

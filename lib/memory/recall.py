@@ -18,6 +18,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from lib import checks, exits, files
+from lib.checkpoint import keep, resume
 from lib.measures import check_run
 from lib.memory.block import KINDS, TASK, Block, Task, answers, streams
 
@@ -73,7 +74,7 @@ def train(
     block = Block(kind, generator(seed, WEIGHTS), task).to(device)
     optimizer = torch.optim.Adam(block.parameters(), lr=course.learning_rate)
     made = json.dumps({"kind": kind, "seed": seed, "task": asdict(task), "course": asdict(course)})
-    losses = _resume(checkpoint, made, block, optimizer) if checkpoint else []
+    losses = resume(checkpoint, made, block, optimizer)
     stop = course.n_steps if stop is None else stop
     for step in tqdm(range(len(losses), stop), f"{kind}, seed {seed}", stop, initial=len(losses)):
         shown = (x.to(device) for x in streams(generator(seed, TRAINING, step), course.n_streams, task))
@@ -85,33 +86,9 @@ def train(
         optimizer.step()
         losses.append(loss.item())
         if checkpoint and len(losses) % KEPT == 0:
-            _keep(checkpoint, made, block, optimizer, losses)
+            keep(checkpoint, made, block, optimizer, losses)
     whole = len(losses) // LOGGED * LOGGED
     return block, np.array(losses[:whole]).reshape(-1, LOGGED).mean(1)
-
-
-def _keep(file: Path, made: str, block: Block, optimizer: torch.optim.Adam, losses: list[float]) -> None:
-    """Weights, the optimizer's two moments of each, and all losses."""
-    tensors = {f"weights.{name}": p.detach() for name, p in block.named_parameters()}
-    for name, p in block.named_parameters():
-        tensors |= {f"{moment}.{name}": optimizer.state[p][moment] for moment in ("exp_avg", "exp_avg_sq")}
-    files.save(file, tensors | {"losses": torch.tensor(losses, dtype=torch.float64)}, {"made": made})
-
-
-def _resume(file: Path, made: str, block: Block, optimizer: torch.optim.Adam) -> list[float]:
-    if not file.exists():
-        return []
-    tensors, metadata = files.load(file, _remedy(file.parent))
-    if metadata.get("made") != made:
-        raise checks.BadSetting(
-            f"{file} was left by a training with other settings; delete it or choose another folder."
-        )
-    block.load_state_dict({name: tensors[f"weights.{name}"] for name, _ in block.named_parameters()})
-    losses = tensors["losses"].tolist()
-    for name, p in block.named_parameters():
-        moments = {moment: tensors[f"{moment}.{name}"].to(p.device) for moment in ("exp_avg", "exp_avg_sq")}
-        optimizer.state[p] = {"step": torch.tensor(float(len(losses))), **moments}
-    return losses
 
 
 def trained(kind: str, seed: int, folder: Path = FOLDER) -> tuple[Block, np.ndarray]:

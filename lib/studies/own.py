@@ -68,20 +68,9 @@ def measure(
         checks.choice("method", method, METHODS)
     source, (shown, read) = Whole(model_dir), windows(model_dir, text, context)
     asked = _questions(questions)
-    tokenizer = load_tokenizer(model_dir) if asked else None
-
-    def judge(folder: Path | str) -> tuple[float, float]:
-        model = load(folder, device)
-        perplexity = evaluate(model, read.flatten(), read.shape[1], batch=1).perplexity
-        if not asked:
-            return perplexity, math.nan
-        answers = generate(model, tokenizer, [prompt for prompt, _ in asked], N_NEW)
-        right = [text.strip().startswith(answer) for (text,), (_, answer) in zip(answers, asked, strict=True)]
-        return perplexity, float(np.mean(right))
-
     beside = Path(model_dir).absolute().parent
     place = beside if os.access(beside, os.W_OK) else None  # the system's folder for temporary files
-    dense, found = judge(model_dir), []
+    dense, found = _judge(model_dir, read, asked, device), []
     for method in methods:
         row = []
         for sparsity in sparsities:
@@ -92,13 +81,24 @@ def measure(
                 seen = shown if method in CALIBRATED else None
                 out = Path(folder) / "pruned"
                 streaming.stream(model_dir, out, method=method, sparsity=sparsity, calibration=seen, device=device)
-                row.append(judge(out))
+                row.append(_judge(out, read, asked, device))
         found.append(row)
     values, sizes = np.array(found), {name: math.prod(shape) for name, shape in source.expected.items()}
     share = sum(size for name, size in sizes.items() if name.endswith("_proj.weight")) / sum(sizes.values())
     coords = {"method": list(methods), "sparsity": list(sparsities)}
     variables = {name: (("method", "sparsity"), values[..., i]) for i, name in enumerate(("perplexity", "recall"))}
     return xr.Dataset(variables, coords, {"context": read.shape[1], "block_share": share})
+
+
+def _judge(folder: Path | str, read: Tensor, asked: list[tuple[str, str]], device: str) -> tuple[float, float]:
+    """Perplexity of the windows `read`, and share of the questions that are answered rightly, NaN where none is."""
+    model = load(folder, device)
+    perplexity = evaluate(model, read.flatten(), read.shape[1], batch=1).perplexity
+    if not asked:
+        return perplexity, math.nan
+    answers = generate(model, load_tokenizer(folder), [prompt for prompt, _ in asked], N_NEW)
+    right = [text.strip().startswith(answer) for (text,), (_, answer) in zip(answers, asked, strict=True)]
+    return perplexity, float(np.mean(right))
 
 
 def _questions(file: Path | str | None) -> list[tuple[str, str]]:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from lib import checks, files
+from lib import checks
+from lib.checkpoint import keep, resume
 from lib.measures import check_run
 from lib.tiny_llama.recipes import CONTEXT, RECIPES, Recipe, encode, texts, tokenizer, untrained
 
@@ -61,7 +62,7 @@ def train(
     forward = torch.compile(model) if compiled else model
     largest = course.learning_rate * min(1.0, WIDTH / recipe.width)
     made = json.dumps({"recipe": asdict(recipe), "seed": seed, "course": asdict(course)})
-    losses = _resume(checkpoint, made, model, optimizer) if checkpoint else []
+    losses = resume(checkpoint, made, model, optimizer)
     stop = n_steps if stop is None else min(stop, n_steps)
     name = next((name for name, known in RECIPES.items() if known == recipe), recipe.style)
     for step in tqdm(range(len(losses), stop), f"{name}, seed {seed}", stop, initial=len(losses)):
@@ -74,7 +75,7 @@ def train(
         optimizer.step()
         losses.append(loss.item())
         if checkpoint and len(losses) % KEPT == 0:
-            _keep(checkpoint, made, model, optimizer, losses)
+            keep(checkpoint, made, model, optimizer, losses)
     whole = len(losses) // LOGGED * LOGGED
     return model.eval(), tokens, np.array(losses[:whole]).reshape(-1, LOGGED).mean(1)
 
@@ -82,29 +83,3 @@ def train(
 def windows(stream: Tensor, length: int = CONTEXT) -> Tensor:
     """A stream of tokens cut into sequences of `length`, the rest dropped; shape (n_sequences, length)."""
     return stream[: len(stream) // length * length].reshape(-1, length)
-
-
-def _keep(file: Path, made: str, model: nn.Module, optimizer: torch.optim.Optimizer, losses: list[float]) -> None:
-    """Weights, the optimizer's two moments of each, and all losses."""
-    tensors = {f"weights.{name}": p.detach() for name, p in model.named_parameters()}
-    for name, p in model.named_parameters():
-        tensors |= {f"{moment}.{name}": optimizer.state[p][moment] for moment in ("exp_avg", "exp_avg_sq")}
-    files.save(file, tensors | {"losses": torch.tensor(losses, dtype=torch.float64)}, {"made": made})
-
-
-def _resume(file: Path, made: str, model: nn.Module, optimizer: torch.optim.Optimizer) -> list[float]:
-    if not file.exists():
-        return []
-    tensors, metadata = files.load(file, "the same command")
-    if metadata.get("made") != made:
-        raise checks.BadSetting(
-            f"{file} was left by a training with other settings; delete it or choose another folder."
-        )
-    losses = tensors["losses"].tolist()
-    with torch.no_grad():
-        for name, p in model.named_parameters():
-            p.copy_(tensors[f"weights.{name}"])
-            moments = {moment: tensors[f"{moment}.{name}"].to(p.device) for moment in ("exp_avg", "exp_avg_sq")}
-            step = torch.tensor(float(len(losses)), device=p.device)  # where a fused optimizer looks for it
-            optimizer.state[p] = {"step": step, **moments}
-    return losses
